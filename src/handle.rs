@@ -1,4 +1,4 @@
-//! Keys, which identify what is registered inside the loop, and handles, which users keep.
+//! Keys, which identify registrations inside the loop, and handles, which users keep.
 //!
 //! # Invariant
 //!
@@ -16,10 +16,10 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The key of nothing: no slot has this number.
+    /// The null key: no slot has this number.
     pub(crate) const NONE: Key = Key { slot: u32::MAX, generation: 0 };
 
-    /// Stands in the ready deque for the next message of another thread, which has no key.
+    /// Stands in the ready deque for the next message from another thread, which has no key.
     pub(crate) const INBOX: Key = Key { slot: u32::MAX, generation: 1 };
 
     /// Key of the timer that writes the number of suppressed reports. It never enters the ready
@@ -104,7 +104,7 @@ impl fmt::Debug for Handle {
 ///
 /// [`call_later`], [`call_at`], [`call_every`] and [`add_timer`] return it. [`reset_after`],
 /// [`reset_at`] and [`disarm`] change the timer, [`deadline`] and [`is_armed`] return its state,
-/// [`cancel`] ends it. [The guide](crate::guide::task_lifecycle#a-callback) has its states.
+/// [`cancel`] ends it. [The guide](crate::guide::task_lifecycle#a-callback) shows its states.
 ///
 /// [`add_timer`]: crate::LoopHandle::add_timer
 /// [`call_at`]: crate::LoopHandle::call_at
@@ -128,8 +128,8 @@ impl From<TimerHandle> for Handle {
 /// Identifies a watched source of type `T` and its callback, to change or cancel them.
 ///
 /// [`add_reader`], [`add_writer`] and [`watch`] return it. [`set_interest`] pauses and resumes it,
-/// [`replace`] gives the source another callback, [`cancel`] ends both.
-/// [The guide](crate::guide::task_lifecycle#a-watcher) has its states.
+/// [`replace`] gives the source another callback, [`cancel`] ends both. [The
+/// guide](crate::guide::task_lifecycle#a-watcher) shows its states.
 ///
 /// [`add_reader`]: crate::LoopHandle::add_reader
 /// [`add_writer`]: crate::LoopHandle::add_writer

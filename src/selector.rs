@@ -1,4 +1,4 @@
-//! Custom selectors: the trait that one implements, and the tokens and event buffers that it uses.
+//! Custom selectors: the trait to implement, and the tokens and event buffers that it uses.
 //!
 //! A program needs this module only to write a selector. For the selectors of this crate,
 //! [`EventLoopBuilder::selector`] takes a [`SelectorKind`].

@@ -24,7 +24,7 @@ use crate::std_or_loom::{Mutex, MutexGuard};
 /// any runtime and moved between threads.
 ///
 /// Dropping it abandons the job. A closure that has not begun is dropped at once and never runs. A
-/// result that exists is dropped as well. A closure that runs cannot be stopped: its result is then
+/// result that exists is dropped as well. A running closure cannot be stopped: its result is then
 /// dropped on the worker thread, and no task is woken.
 #[must_use = "dropping a job abandons it"]
 pub struct Job<T> {

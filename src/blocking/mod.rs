@@ -44,14 +44,14 @@ use self::label::JobLabel;
 use self::queue::JobClass;
 use self::workers::{PoolSettings, Workers};
 
-/// A pool of threads for blocking work.
+/// A thread pool for blocking work.
 ///
 /// The first thread starts with the first job. Another one starts when a job is submitted while all
 /// threads are busy, up to [`max_threads`](BlockingPoolBuilder::max_threads). A thread that gets no
 /// job for a while ends.
 ///
-/// In a child made by fork(2) the pool begins without threads, because the parent's threads do not
-/// exist there. An inherited [`Job`] returns an error in the child; the parent gets the result.
+/// In a child created by fork(2) the pool begins without threads, because the parent's threads do
+/// not exist there. An inherited [`Job`] returns an error in the child; the parent gets the result.
 ///
 /// Dropping the pool [closes](BlockingPool::close) it without waiting. Running jobs continue to
 /// their end in the background.
@@ -313,7 +313,7 @@ pub struct JobBuilder<'a> {
 }
 
 impl JobBuilder<'_> {
-    /// Sets the job's name in errors, beside the place where it was submitted.
+    /// Sets the job's name, which errors show along with the place where it was submitted.
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into());
         self
@@ -340,7 +340,7 @@ impl JobBuilder<'_> {
     ///
     /// # Errors
     ///
-    /// Those of [`BlockingPool::submit`].
+    /// Same as [`BlockingPool::submit`].
     #[track_caller]
     pub fn submit<F, T>(self, closure: F) -> Result<Job<T>>
     where

@@ -47,7 +47,7 @@ impl EventLoop {
     ///
     /// # Errors
     ///
-    /// Those of [`EventLoopBuilder::build`].
+    /// Same as [`EventLoopBuilder::build`].
     pub fn new() -> Result<EventLoop> {
         EventLoop::builder().build()
     }
@@ -63,7 +63,7 @@ impl<S> EventLoop<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`EventLoopBuilder::build`].
+    /// Same as [`EventLoopBuilder::build`].
     pub fn with_state(state: S) -> Result<EventLoop<S>> {
         EventLoopBuilder::new().build_with(state)
     }
@@ -143,16 +143,16 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Sets the kind of wakeup by which other threads end the loop's sleep. Default: the one named
-    /// by the environment variable `MAINSPRING_WAKEUP`, or the best one for the selector.
+    /// Sets how other threads wake the loop. Default: the one named by the environment variable
+    /// `MAINSPRING_WAKEUP`, or the best one for the selector.
     pub fn wakeup(mut self, kind: WakeupKind) -> EventLoopBuilder {
         self.wakeup = Some(kind);
         self
     }
 
-    /// Sets the mechanism that reports the end of child processes. Default: the one named by the
-    /// environment variable `MAINSPRING_CHILDREN`, or the best one of the system. It is opened by
-    /// the first child.
+    /// Sets the mechanism that reports the exit of child processes. Default: the one named by the
+    /// environment variable `MAINSPRING_CHILDREN`, or the best one of the system. The first child
+    /// opens it.
     ///
     /// ```
     /// use mainspring::{EventLoop, ExitWatchKind};
@@ -210,11 +210,11 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Keeps the line where each task waits, its age and its number of runs, for a
-    /// [snapshot](crate::snapshot::Entry::awaits) and for [`Error::Stalled`]. Default: on in the
-    /// debug mode, and if the crate was built with debug assertions; otherwise off.
+    /// Records for each task the line where it waits, its age and its number of turns, for a
+    /// [snapshot](crate::snapshot::Entry::awaits) and for [`Error::Stalled`]. Default: on in debug
+    /// mode, and if the crate was built with debug assertions; otherwise off.
     ///
-    /// It takes 48 bytes for each task, and about 440 instructions for each of its turns.
+    /// This costs 48 bytes per task, and about 440 instructions per turn.
     ///
     /// ```
     /// use mainspring::{EventLoop, sleep};
@@ -234,8 +234,8 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Turns the measuring of times for [`Metrics`](crate::Metrics) on or off. It reads the clock
-    /// twice for each callback and four times in each tick. Default: off.
+    /// Turns time measurements for [`Metrics`](crate::Metrics) on or off. They read the clock twice
+    /// per callback and four times per tick. Default: off.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::builder().measure(true).build()?;
@@ -259,9 +259,9 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Turns reports of disconnects on or off: errors that are
-    /// [`is_disconnect`](crate::Error::is_disconnect), when they end a connection of a protocol or
-    /// a detached task. Default: on in the debug mode only.
+    /// Turns reports of disconnects on or off: errors for which
+    /// [`is_disconnect`](crate::Error::is_disconnect) returns true, when they end a connection of a
+    /// protocol or a detached task. Default: on in debug mode only.
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -284,8 +284,7 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Sets the duration from which a callback is reported as slow in the debug mode. Default:
-    /// 100 ms.
+    /// Sets the duration from which on debug mode reports a callback as slow. Default: 100 ms.
     pub fn slow_callback_duration(mut self, duration: Duration) -> EventLoopBuilder {
         self.slow = duration;
         self
@@ -297,7 +296,7 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Sets the pool of threads for blocking work. Default: [`BlockingPool::new`].
+    /// Sets the thread pool for blocking work. Default: [`BlockingPool::new`].
     ///
     /// ```
     /// use mainspring::{EventLoop, BlockingPool};
@@ -317,7 +316,7 @@ impl EventLoopBuilder {
     /// # Errors
     ///
     /// [`Error::Setting`] if a size is zero or too large, or if an environment variable has an
-    /// invalid value. [`Error::Create`] if the system refuses a descriptor.
+    /// invalid value. [`Error::Create`] if the process or the system is out of descriptors.
     pub fn build(self) -> Result<EventLoop> {
         self.build_with(())
     }
@@ -326,7 +325,7 @@ impl EventLoopBuilder {
     ///
     /// # Errors
     ///
-    /// Those of [`build`](EventLoopBuilder::build).
+    /// Same as [`build`](EventLoopBuilder::build).
     pub fn build_with<S>(mut self, state: S) -> Result<EventLoop<S>> {
         self.check()?;
         self.limits.debug = match self.debug {

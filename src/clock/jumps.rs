@@ -33,13 +33,13 @@ use std::rc::{Rc, Weak};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum JumpDetection {
-    /// The loop compares the clocks once a second, while it has timers of them. So these timers are
+    /// The loop compares the clocks once a second while timers on them exist. So these timers are
     /// at most a second late after a jump.
     Compared,
     /// The clock sends a [`JumpNotice`] for each jump. Without one, all its times advance together.
     Announced,
-    /// The times are those of the system. Its kernel reports jumps where it can (timerfd(2)); else
-    /// the loop compares the clocks once a second.
+    /// The times are the system's. Where the kernel can report jumps (timerfd(2)), it does;
+    /// elsewhere the loop compares the clocks once a second.
     System,
 }
 
@@ -61,7 +61,7 @@ impl JumpNotice {
     /// Makes the loop compare its clocks in the next tick. Returns false if the loop no longer
     /// exists.
     ///
-    /// It may be called at any time on the thread of the loop, also in a callback.
+    /// It may be called at any time on the thread of the loop, even in a callback.
     pub fn send(&self) -> bool {
         self.0.upgrade().map(|listener| listener.on_jump()).is_some()
     }

@@ -29,7 +29,7 @@ pub trait Clock: fmt::Debug {
         SystemTime::now()
     }
 
-    /// Returns the time since an unspecified point in the past, mostly the boot. Unlike
+    /// Returns the time since an unspecified point in the past, usually the boot. Unlike
     /// [`now`](Clock::now) it includes the time during which the machine is suspended, see
     /// [`MonotonicClock`]. It never goes back.
     fn boot_time(&self) -> Duration {
@@ -37,7 +37,7 @@ pub trait Clock: fmt::Debug {
     }
 
     /// Called once by each loop that gets the clock. Returns how the loop notices that the wall
-    /// time or the boot time has jumped against [`now`](Clock::now).
+    /// time or the boot time has jumped relative to [`now`](Clock::now).
     ///
     /// A clock that announces its jumps keeps `notice`, sends it after each of them, and returns
     /// [`JumpDetection::Announced`].
@@ -64,16 +64,16 @@ pub trait Clock: fmt::Debug {
 ///
 /// The manual page clock_gettime(2) of each system, on macOS clock_gettime(3), has these rules:
 ///
-/// | system | clock of ordinary timers | it counts suspends | clock of the boot time | it counts them |
+/// | system | clock of ordinary timers | includes suspend | boot-time clock | includes suspend |
 /// |---|---|---|---|---|
 /// | Linux, Android | `CLOCK_MONOTONIC` | no | `CLOCK_BOOTTIME` | yes |
 /// | macOS, iOS | `CLOCK_UPTIME_RAW` | no | `CLOCK_MONOTONIC_RAW` | yes |
-/// | FreeBSD | `CLOCK_MONOTONIC` | yes, since the page of 2024 | the same | like it |
+/// | FreeBSD | `CLOCK_MONOTONIC` | yes, per the page of 2024 | the same | the same |
 /// | OpenBSD | `CLOCK_MONOTONIC` | yes | `CLOCK_BOOTTIME` | yes |
-/// | NetBSD, DragonFly, illumos | `CLOCK_MONOTONIC` | not documented | the same | like it |
+/// | NetBSD, DragonFly, illumos | `CLOCK_MONOTONIC` | not documented | the same | the same |
 ///
-/// Only the boot time counts suspends wherever the system can. No clock excludes them on every
-/// system. The wall clock is `CLOCK_REALTIME`, which includes them everywhere.
+/// Only the boot time includes suspend wherever the system can. No clock excludes it on every
+/// system. The wall clock is `CLOCK_REALTIME`, which includes it everywhere.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MonotonicClock;
 
@@ -87,7 +87,7 @@ impl Clock for MonotonicClock {
     }
 }
 
-/// A clock that may jump against that of the loop.
+/// A clock that may jump relative to the loop's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Timebase {

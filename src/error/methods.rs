@@ -72,15 +72,15 @@ impl Error {
         }
     }
 
-    /// Returns true if the error only means that the peer of a stream has gone.
+    /// Returns true if the error only means that the peer of a stream is gone.
     ///
     /// These are the system errors of the kinds `ConnectionReset`, `BrokenPipe`,
-    /// `ConnectionAborted`, and `TimedOut` (`ETIMEDOUT`: retransmissions without an answer). A time
-    /// limit that you have set is another error.
+    /// `ConnectionAborted`, and `TimedOut` (`ETIMEDOUT`: retransmissions without an answer). Time
+    /// limits of this crate end with another error, [`Error::TimedOut`].
     ///
-    /// Disconnects are normal, and there may be one for each client. So such an error is not
-    /// reported when it ends a connection of a [`Protocol`](crate::net::Protocol) or a detached
-    /// task, unless [`report_disconnects`](crate::EventLoopBuilder::report_disconnects) is set.
+    /// Disconnects are normal, so such an error is not reported when it ends a connection of a
+    /// [`Protocol`](crate::net::Protocol) or a detached task, unless
+    /// [`report_disconnects`](crate::EventLoopBuilder::report_disconnects) is set.
     ///
     /// ```
     /// use std::io;

@@ -15,8 +15,7 @@ pub use self::stalled::{Stalled, StalledTask};
 /// The result of operations of this crate, and of callbacks.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An operation that failed. Its cause, if there is one, is the
-/// [`source`](std::error::Error::source).
+/// A failed operation. Its cause, if any, is the [`source`](std::error::Error::source).
 ///
 /// `Debug` writes the same line as [`chain`](Error::chain), because `unwrap` and a `main` that
 /// returns an error print `Debug`.
@@ -98,7 +97,7 @@ pub enum Error {
     /// A program could not be started.
     #[error("cannot start {program:?}")]
     Spawn {
-        /// The program, as the command names it.
+        /// The program, as given to [`Command`](std::process::Command).
         program: String,
         /// The system's error.
         source: io::Error,
@@ -113,14 +112,14 @@ pub enum Error {
         /// The system's error, or one of the kind `NotFound` if the process has ended.
         source: io::Error,
     },
-    /// A child has ended, and its status is lost: other code of this process has waited for it, or
+    /// A child has exited, but its status is lost: other code of this process has waited for it, or
     /// `SIGCHLD` is ignored (wait(2)).
     #[error("the exit status of process {pid} is not available: it was not reaped by the loop")]
     StatusUnavailable {
         /// The process id.
         pid: u32,
     },
-    /// A child has written more than the limit, and was killed.
+    /// A child wrote more than the limit and was killed.
     #[error("process {pid} has written more than {limit} bytes, and was killed")]
     OutputLimit {
         /// The process id.
@@ -158,23 +157,23 @@ pub enum Error {
     /// A listener could not accept a connection.
     #[error("cannot accept a connection on fd {fd}")]
     Accept {
-        /// Number of the listener's fd.
+        /// The listener's fd.
         fd: RawFd,
         /// The system's error.
         source: io::Error,
     },
-    /// A descriptor that a service manager has passed cannot be used, see
+    /// A descriptor passed by a service manager cannot be used, see
     /// [`Service`](crate::service::Service).
     #[error("cannot inherit fd {fd} ({name:?})")]
     Inherit {
         /// The fd's number.
         fd: RawFd,
-        /// The name that the manager has given it.
+        /// The name given by the manager.
         name: String,
         /// The system's error, or the reason.
         source: io::Error,
     },
-    /// A notification of the service manager was not sent, see
+    /// A notification to the service manager was not sent, see
     /// [`Service`](crate::service::Service).
     #[error("cannot notify the service manager: {message}")]
     Notify {
@@ -186,7 +185,7 @@ pub enum Error {
     /// The connection was closed for writing, or has ended.
     #[error("cannot write {bytes} bytes to fd {fd}: the connection is closed for writing")]
     WriteClosed {
-        /// Number of the connection's fd.
+        /// The connection's fd.
         fd: RawFd,
         /// Number of bytes that were dropped.
         bytes: usize,
@@ -196,7 +195,7 @@ pub enum Error {
     Copy {
         /// The operation: "read", "write", or "shut down".
         operation: &'static str,
-        /// Number of bytes of this direction that were written before.
+        /// Number of bytes written in this direction before the error.
         copied: u64,
         /// The error of the reader or of the writer.
         source: io::Error,
@@ -213,8 +212,8 @@ pub enum Error {
     /// The blocking pool is closed.
     #[error("cannot submit a job: the blocking pool is closed")]
     PoolClosed,
-    /// The blocking pool has no thread, and none could be started. The usual reason is the
-    /// process's limit of threads or memory.
+    /// The blocking pool has no thread, and none could be started. The usual reason is a limit on
+    /// threads or memory.
     #[error("cannot submit a job: no thread can be started for it")]
     Thread(#[source] io::Error),
     /// Not a valid host name or address with a port.
@@ -250,7 +249,7 @@ pub enum Error {
     #[error("the promise was dropped before its result was set")]
     Abandoned,
     /// Tasks wait, and nothing can wake them: no event, no other thread, no other code. They wait
-    /// for each other, or for a promise that no code will set.
+    /// for each other (a deadlock), or for a promise that no code will set.
     #[error("nothing can wake the loop, and {0}")]
     Stalled(Box<Stalled>),
     /// The loop was stopped before the future was complete.

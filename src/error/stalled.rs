@@ -52,7 +52,7 @@ impl StalledTask {
         &self.awaits
     }
 
-    /// Returns the indices of the tasks for which it waits.
+    /// Returns the indices of the tasks that it joins.
     pub fn joins(&self) -> &[usize] {
         &self.joins
     }

@@ -98,7 +98,7 @@ impl<S> EventLoop<S> {
         true
     }
 
-    /// Runs the oldest message of other threads.
+    /// Runs the oldest message from other threads.
     // Inlined always: without that a message costs 13 instructions more, of 220.
     #[inline(always)]
     fn dispatch_message(&mut self) -> bool {

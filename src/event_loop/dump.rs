@@ -23,7 +23,7 @@ impl<S> LoopHandle<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`add_signal_handler`](LoopHandle::add_signal_handler):
+    /// The errors of [`add_signal_handler`](LoopHandle::add_signal_handler):
     /// [`Error::Signal`](crate::Error::Signal) for KILL and STOP, which cannot be caught.
     ///
     /// ```

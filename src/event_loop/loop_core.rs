@@ -50,19 +50,19 @@ pub(crate) const TIMEBASES: Token = internal_token(3);
 pub(crate) struct Limits {
     /// Connections that a listener accepts in a tick, at most.
     pub(crate) accept_batch: usize,
-    /// Messages of other threads that run in a tick, at most.
+    /// Messages from other threads that run in a tick, at most.
     pub(crate) inbox_batch: usize,
     /// Size of the read buffer in bytes.
     pub(crate) read_buffer: usize,
     /// True if reports include the disconnects of peers.
     pub(crate) report_disconnects: bool,
-    /// True in the debug mode.
+    /// True in debug mode.
     pub(crate) debug: bool,
     /// True if the selector is the user's: it may call the loop while it waits.
     pub(crate) custom_selector: bool,
     /// True if the lines where tasks wait are kept.
     pub(crate) await_lines: bool,
-    /// Duration from which a callback is reported as slow; `None` outside of the debug mode.
+    /// Duration from which a callback is reported as slow; `None` outside of debug mode.
     pub(crate) slow: Option<Duration>,
     /// Mechanism that reports the end of processes; `None` for the best one.
     pub(crate) exit_watch: Option<ExitWatchKind>,

@@ -1,4 +1,4 @@
-//! The handle of a loop: what its callbacks get, to register, change and cancel.
+//! The handle of a loop, by which its callbacks register, change and cancel.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ pub(crate) struct Shared<S> {
 ///
 /// It can register, change and cancel everything, from any callback and from the `Drop` of any
 /// value that a callback owns: the loop borrows nothing while it runs or drops user code. It cannot
-/// run the loop. [A table](crate#where-to-begin) has its methods by their purpose, and [the
+/// run the loop. [A table](crate#where-to-begin) lists its methods by purpose, and [the
 /// guide](crate::guide) shows them at work.
 ///
 /// A handle that outlives its loop is harmless: calls that can fail return
@@ -76,7 +76,7 @@ impl<S> LoopHandle<S> {
     ///
     /// When this returns true, the callback never runs again, even if it was already queued. Its
     /// captures and its source have been dropped; those of a running callback are dropped when it
-    /// returns. The kernel has forgotten the fd of a watcher.
+    /// returns. The fd of a watcher is deregistered from the kernel.
     ///
     /// Returns false if the callback has run, was cancelled, or belongs to another loop.
     ///
@@ -98,13 +98,13 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// Ends the run after the batch that is under way. Anything that is queued later stays for the
-    /// next run. If the loop is not running, the next run ends after one tick that does not sleep.
+    /// Ends the run after the current batch. Anything queued later stays queued for the next run.
+    /// If the loop is not running, the next run ends after one tick, which does not sleep.
     pub fn stop(&self) {
         self.core().agenda.stop();
     }
 
-    /// Returns true if a stop was requested that no run has taken yet.
+    /// Returns true if a stop was requested and no run has acted on it yet.
     pub fn is_stopping(&self) -> bool {
         self.core().agenda.is_stopping()
     }
@@ -119,7 +119,7 @@ impl<S> LoopHandle<S> {
         self.core().timeline.now()
     }
 
-    /// Returns the handle of the callback that runs: for one that cancels itself, or moves its own
+    /// Returns the handle of the running callback, with which it can cancel itself or move its
     /// timer. `None` outside of callbacks.
     ///
     /// ```
@@ -142,7 +142,7 @@ impl<S> LoopHandle<S> {
         (key != Key::NONE).then(|| self.handle(key))
     }
 
-    /// Moves `handle` to the background: [`run`](crate::EventLoop::run) may end although its
+    /// Moves `handle` to the background: [`run`](crate::EventLoop::run) may return although its
     /// callback could still be called. Returns false if `handle` has ended.
     pub fn set_background(&self, handle: impl Into<Handle>) -> bool {
         self.mark_background(handle.into(), true)
@@ -175,7 +175,7 @@ impl<S> LoopHandle<S> {
     /// Returns true if `handle` names a registration that has not ended and is not in the
     /// [background](LoopHandle::set_background).
     ///
-    /// A timer that is not armed and a paused watcher cannot be called. They do not keep
+    /// A disarmed timer and a paused watcher cannot be called. They do not keep
     /// [`run`](crate::EventLoop::run) going even in the foreground, see
     /// [`keeps_running`](LoopHandle::keeps_running).
     pub fn is_foreground(&self, handle: impl Into<Handle>) -> bool {

@@ -104,26 +104,26 @@ pub use self::watched::Watched;
 
 /// An event loop with user-defined state of type `S`.
 ///
-/// Everything that can be registered is a method of [`LoopHandle`], to which a loop derefs. The
-/// methods of its owner are here: running the loop, and access to the state between runs. Callbacks
-/// get `&LoopHandle<S>` and `&mut S`.
+/// Registration is done by the methods of [`LoopHandle`], to which a loop derefs. This type adds
+/// what only the owner can do: run the loop, and access the state between runs. Callbacks get
+/// `&LoopHandle<S>` and `&mut S`.
 ///
-/// A loop stays on the thread that made it, and so does its handle. Other threads, and loops on
+/// A loop stays on the thread that created it, and so does its handle. Other threads, and loops on
 /// them, use a [`Remote`].
 ///
 /// Dropping the loop drops every closure and every source exactly once, on this thread.
 ///
 /// # Memory
 ///
-/// After a peak a loop gives memory back to the allocator, at a cost of O(1) amortized for each
-/// registration that ends. The tables of callbacks, timers, tasks and watched fds then have room
-/// for about four times their entries. A smaller table keeps room for about a thousand. A queue of
-/// due callbacks that has grown beyond 16,384 entries gives its memory back when it is empty.
+/// After a peak a loop returns memory to the allocator, at an amortized cost of O(1) per ended
+/// registration. The tables of callbacks, timers, tasks and watched fds then have room for about
+/// four times their entries. A smaller table keeps room for about a thousand. A queue of due
+/// callbacks that has grown beyond 16,384 entries gives its memory back when it is empty.
 ///
 /// A registration cannot move, because its handle contains its position. So a registration that was
 /// made at the peak, and lives on, keeps all positions before it: 48 bytes for a callback, 24 for a
 /// timer, 32 for a task, and about 130 for a watched fd. New registrations use these positions
-/// first. Each number up to the highest fd that is watched takes 4 bytes.
+/// first. Each fd number up to the highest watched one takes 4 bytes.
 pub struct EventLoop<S = ()> {
     handle: LoopHandle<S>,
     /// Same as `handle.core()`, without the indirection.
@@ -171,13 +171,13 @@ impl<S> EventLoop<S> {
         &self.state
     }
 
-    /// Returns the state for changes.
+    /// Returns the state, mutably.
     pub fn state_mut(&mut self) -> &mut S {
         &mut self.state
     }
 
     /// Returns the descriptor that is readable when [`tick`](EventLoop::tick) has an event to
-    /// serve, of an fd, a signal or another thread. It does not show deadlines, see
+    /// serve: from an fd, a signal or another thread. It does not reflect deadlines, see
     /// [`next_deadline`](LoopHandle::next_deadline). `None` on poll and select, which have no
     /// kernel object, and for a closed loop.
     ///
@@ -203,9 +203,9 @@ impl<S> EventLoop<S> {
     }
 
     /// Closes the loop: drops every closure and source, restores signal dispositions, and makes
-    /// other threads get [`Error::Closed`](crate::Error::Closed). Jobs of the blocking pool that
-    /// have not begun are dropped; running jobs are not waited for. Closing twice does nothing.
-    /// Dropping the loop closes it.
+    /// calls from other threads return [`Error::Closed`](crate::Error::Closed). Jobs of the
+    /// blocking pool that have not begun are dropped; running jobs are not awaited. Closing twice
+    /// does nothing. Dropping the loop closes it.
     ///
     /// The loop's own descriptors are closed too, even if handles, transports or tasks outlive it.
     /// The exception is the wakeup, which stays open while a [`Remote`], a [`LoopHandle`] or a

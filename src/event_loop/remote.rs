@@ -72,7 +72,7 @@ impl<S> Remote<S> {
     ///
     /// # Errors
     ///
-    /// Like [`call_soon`](Remote::call_soon).
+    /// Same as [`call_soon`](Remote::call_soon).
     #[track_caller]
     pub fn stop(&self) -> Result<()> {
         self.call_soon(|el, _| el.stop())

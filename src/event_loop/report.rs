@@ -45,7 +45,7 @@ pub enum PanicPolicy {
     /// the loop stays usable. Of several panics in one batch the first one unwinds.
     #[default]
     Propagate,
-    /// The panic goes to the exception handler, and the loop goes on.
+    /// The panic goes to the exception handler, and the loop continues.
     Report,
     /// The panic hook prints the panic, and the process ends by `abort`.
     Abort,
@@ -79,7 +79,7 @@ pub enum ReportKind {
     Waker,
     /// A [recorder](crate::EventLoopBuilder::record) that cannot be opened.
     Tape,
-    /// A call of [`Transport::write`](crate::net::Transport::write), in the debug mode.
+    /// A call of [`Transport::write`](crate::net::Transport::write), in debug mode.
     Write,
 }
 

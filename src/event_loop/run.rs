@@ -43,10 +43,11 @@ impl<S> EventLoop<S> {
         })
     }
 
-    /// Runs until nothing is left that could ever call back, or [`stop`](crate::LoopHandle::stop).
+    /// Runs until nothing is left that could ever call back, or until
+    /// [`stop`](crate::LoopHandle::stop).
     ///
-    /// A run goes on for queued callbacks, tasks, armed timers, watchers that are not paused,
-    /// signal handlers, idle hooks and [`Remote`](crate::Remote)s. Those in the
+    /// A run continues while there are queued callbacks, tasks, armed timers, watchers that are not
+    /// paused, signal handlers, idle hooks and [`Remote`](crate::Remote)s. Those in the
     /// [background](crate::LoopHandle::set_background) do not count. A tick checks again after its
     /// prepare hooks: if they have ended the last of these, it does not sleep.
     ///
@@ -87,27 +88,27 @@ impl<S> EventLoop<S> {
     }
 
     /// Runs one tick, which sleeps for at most `timeout` (`None`: until something happens). Returns
-    /// the number of handles that ran; 0 if nothing was ready.
+    /// the number of callbacks and tasks that ran; 0 if nothing was ready.
     ///
-    /// This is for a loop inside another one: [`PollFd`](crate::PollFd) describes how. A stop that
-    /// is requested stays requested, see [`is_stopping`](crate::LoopHandle::is_stopping).
+    /// This is for a loop inside another one: [`PollFd`](crate::PollFd) describes how. A requested
+    /// stop stays requested, see [`is_stopping`](crate::LoopHandle::is_stopping).
     ///
     /// # Errors
     ///
-    /// Like [`run_forever`](EventLoop::run_forever).
+    /// Same as [`run_forever`](EventLoop::run_forever).
     pub fn tick(&mut self, timeout: Option<Duration>) -> Result<usize> {
         let _running = self.enter();
         self.contained(|el| el.run_once(Sleep::AtMost(timeout)))
     }
 
-    /// Runs ticks that do not sleep, until one has found nothing to do. Returns the number of
-    /// handles that ran. For tests, and for a loop inside another one.
+    /// Runs ticks that do not sleep, until one finds nothing to do. Returns the number of callbacks
+    /// and tasks that ran. For tests, and for a loop inside another one.
     ///
-    /// It does not return while a callback or a task always makes itself ready again.
+    /// It does not return while a callback or a task keeps making itself ready.
     ///
     /// # Errors
     ///
-    /// Like [`run_forever`](EventLoop::run_forever).
+    /// Same as [`run_forever`](EventLoop::run_forever).
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::with_state(0)?;

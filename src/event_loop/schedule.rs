@@ -20,7 +20,7 @@ use crate::timers::TimerSlot;
 /// # Callbacks and timers
 impl<S> LoopHandle<S> {
     /// Calls `callback` in the next tick. Callbacks run in the order of these calls. A closure that
-    /// has captured no more than a word allocates nothing.
+    /// captures at most one word allocates nothing.
     ///
     /// A closed loop drops the closure at once.
     ///
@@ -91,7 +91,7 @@ impl<S> LoopHandle<S> {
     }
 
     /// Like [`call_later`](LoopHandle::call_later), but calls `callback` at `deadline`, or in the
-    /// next tick if that is over.
+    /// next tick if the deadline has passed.
     #[track_caller]
     pub fn call_at<F, R>(&self, deadline: Instant, callback: F) -> TimerHandle
     where
@@ -103,7 +103,7 @@ impl<S> LoopHandle<S> {
         self.insert_timer(Some(deadline), Callback::Once(once), Location::caller())
     }
 
-    /// Calls `callback` after each `period`, on the grid now + k * `period`.
+    /// Calls `callback` every `period`, on the grid now + k * `period`.
     ///
     /// If the loop is too busy for a tick, the tick is skipped.
     /// [`missed_ticks`](LoopHandle::missed_ticks) returns the number of skipped ticks, and
@@ -175,7 +175,7 @@ impl<S> LoopHandle<S> {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     ///
-    /// An idle limit of a watched descriptor. The reader and the timer need each other: the reader
+    /// An idle limit for a watched descriptor. The reader and the timer need each other: the reader
     /// captures the timer, and the timer finds the watcher in the state.
     ///
     /// ```
@@ -275,8 +275,8 @@ impl<S> LoopHandle<S> {
     /// of an interval moves too, see [`call_every`](LoopHandle::call_every).
     ///
     /// A later deadline costs O(1) and allocates nothing, so an idle limit can be moved with each
-    /// packet. Among equal deadlines the timer counts as registered now. If it is due in this tick
-    /// and has not run yet, it does not run.
+    /// packet. Among equal deadlines the timer counts as registered now. If it is already due in
+    /// this tick but has not run, it does not run.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};

@@ -226,7 +226,7 @@ impl<S> EventLoop<S> {
         Ok(())
     }
 
-    /// Feeds messages of other threads, a bounded number in each tick.
+    /// Feeds messages from other threads, a bounded number in each tick.
     #[inline(always)]
     fn feed_inbox(&mut self) -> Result<()> {
         let (agenda, inbox) = (&self.core.agenda, &self.handle.shared.inbox);

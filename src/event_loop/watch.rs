@@ -19,11 +19,11 @@ impl<S> LoopHandle<S> {
     /// file or an error.
     ///
     /// The loop owns the source and makes it non-blocking, with the exceptions below. The callback
-    /// borrows it as [`Watched`]. If the callback returns `WouldBlock` or `Interrupted`, as by `?`
-    /// on a read that finds nothing more, it is called again when the source is ready. Any other
-    /// error ends the watcher, drops the source, and goes to the exception handler. So an error
-    /// that the watcher should survive must be handled in the callback, for example
-    /// `ConnectionRefused` of a connected UDP socket.
+    /// borrows it as [`Watched`]. If the callback returns `WouldBlock` or `Interrupted`, for
+    /// example by `?` on a read that finds nothing more, it is called again when the source is
+    /// ready. Any other error ends the watcher, drops the source, and goes to the exception
+    /// handler. So an error that the watcher should survive must be handled in the callback, for
+    /// example `ConnectionRefused` of a connected UDP socket.
     ///
     /// The non-blocking flag belongs to the open file, so copies of the descriptor share it, in
     /// other processes too (fcntl(2)). One rule applies to watchers, [`Io`](crate::Io),
@@ -31,26 +31,25 @@ impl<S> LoopHandle<S> {
     ///
     /// * Sockets and listeners get the flag and keep it.
     /// * Pipes and devices get it. They lose it when nothing in this process watches the file any
-    ///   longer (device and inode number), unless they had it before. A forked child never clears
-    ///   it.
+    ///   longer (identified by device and inode number), unless they had it before. A forked child
+    ///   never clears it.
     /// * A terminal never gets it, and neither does a file that is standard input, output or error:
     ///   other programs and `println!` use the same open file. Such a file stays blocking. The
-    ///   `Read` of [`Watched`] returns `WouldBlock` all the same if there is nothing to read. Other
-    ///   calls on the source may be made once in each call of the callback. For a separate flag,
-    ///   open the terminal again: `/dev/tty`, with `O_NONBLOCK`.
+    ///   `Read` of [`Watched`] still returns `WouldBlock` if there is nothing to read. Other calls
+    ///   on the source may be made once per call of the callback. For a separate flag, open the
+    ///   terminal again: `/dev/tty`, with `O_NONBLOCK`.
     ///
-    /// A shared source (`Rc<T>`, `Arc<T>`) can be watched twice, by a reader and a writer, and
-    /// a clone of it can be kept to write from elsewhere. [`watch`](LoopHandle::watch) is one
-    /// callback for both.
+    /// A shared source (`Rc<T>`, `Arc<T>`) can be watched twice, by a reader and a writer, and a
+    /// clone of it can be kept to write from elsewhere. [`watch`](LoopHandle::watch) takes one
+    /// callback for both directions.
     ///
-    /// A source must not have a buffer, as `std::io::Stdin` has: the kernel does not report
-    /// buffered data again. Watch its descriptor, as
-    /// `File::from(stdin().as_fd().try_clone_to_owned()?)`.
+    /// A source must not be buffered, like `std::io::Stdin`: the kernel does not report buffered
+    /// data again. Watch its descriptor, as `File::from(stdin().as_fd().try_clone_to_owned()?)`.
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyWatched`] if the fd has a reader; [`Error::Watch`] with the fd if the kernel
-    /// refuses it; [`Error::Closed`]. After an error the source is dropped.
+    /// [`Error::AlreadyWatched`] if the fd already has a reader; [`Error::Watch`] with the fd if
+    /// the kernel refuses it; [`Error::Closed`]. After an error the source is dropped.
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -73,7 +72,7 @@ impl<S> LoopHandle<S> {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     ///
-    /// Lines: the closure keeps the part of a line that has come.
+    /// Lines: the closure keeps the part of a line that has arrived.
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -115,7 +114,7 @@ impl<S> LoopHandle<S> {
     ///
     /// # Errors
     ///
-    /// Like [`add_reader`](LoopHandle::add_reader).
+    /// Same as [`add_reader`](LoopHandle::add_reader).
     #[track_caller]
     pub fn add_writer<T, F>(&self, source: T, callback: F) -> Result<Watcher<T>>
     where
@@ -147,9 +146,9 @@ impl<S> LoopHandle<S> {
     /// The callback and the timer call the library, which may close its socket and open the next
     /// one. The kernel then often uses the same number again. epoll(7) and kqueue(2) drop a
     /// registration with its file, so call `set_interest` after each call of the library, even for
-    /// the same interest. From then on the file that has the number now is watched, whatever the
-    /// selector. Sources of the standard library close their own fd; for them an unchanged interest
-    /// costs no system call.
+    /// the same interest. From then on the file that has the number is watched, on every selector.
+    /// Sources of the standard library close their own fd; for them an unchanged interest costs no
+    /// system call.
     ///
     /// [`cancel`]: LoopHandle::cancel
     /// [`reset_after`]: LoopHandle::reset_after
@@ -176,7 +175,7 @@ impl<S> LoopHandle<S> {
     ///
     /// # Errors
     ///
-    /// Like [`add_reader`](LoopHandle::add_reader).
+    /// Same as [`add_reader`](LoopHandle::add_reader).
     #[track_caller]
     pub fn watch<T, F>(&self, source: T, interest: Interest, callback: F) -> Result<Watcher<T>>
     where
@@ -187,14 +186,14 @@ impl<S> LoopHandle<S> {
     }
 
     /// Like [`watch`](LoopHandle::watch), but in another [`TriggerMode`]: once for each change of
-    /// the interest, or when a readiness begins.
+    /// the interest, or when readiness begins.
     ///
-    /// In the mode `Edge` the callback must go on until a call returns `WouldBlock`, and must
-    /// return that error.
+    /// In `Edge` mode the callback must continue until a call returns `WouldBlock`, and must return
+    /// that error.
     ///
     /// # Errors
     ///
-    /// Like [`add_reader`](LoopHandle::add_reader).
+    /// Same as [`add_reader`](LoopHandle::add_reader).
     #[track_caller]
     pub fn watch_with_mode<T, F>(
         &self,
@@ -284,14 +283,14 @@ impl<S> LoopHandle<S> {
     /// Changes the interest of a watcher. An empty interest pauses it: the kernel does not watch
     /// the fd until it gets another one.
     ///
-    /// For a borrowed fd, and for any source that is not of the standard library, the same interest
-    /// is set again: if another file has the number now, that file is watched. See
-    /// [`watch`](LoopHandle::watch).
+    /// For a borrowed fd, and for any source that is not a type of the standard library, even an
+    /// unchanged interest is set again: if another file now has the number, that file is watched.
+    /// See [`watch`](LoopHandle::watch).
     ///
     /// # Errors
     ///
-    /// [`Error::Gone`] if the watcher has ended; [`Error::Watch`] if the kernel refuses, and then
-    /// the interest is unchanged.
+    /// [`Error::Gone`] if the watcher has ended; [`Error::Watch`] if the kernel refuses, in which
+    /// case the interest is unchanged.
     pub fn set_interest<T>(&self, watcher: Watcher<T>, interest: Interest) -> Result<()> {
         match self.source_of(watcher.handle) {
             Some(Source::Watch(watch)) => {

@@ -19,9 +19,9 @@ use crate::watchers::WatcherId;
 
 /// A watched source, which its callback borrows.
 ///
-/// It derefs to `&T` only, so the source cannot be swapped for another one while the kernel watches
-/// it. It implements [`Read`] where `&T` does. It does not implement `Write`: a `write_all` that
-/// stops half-way because the peer is slow would lose data. Write streams through a
+/// It derefs to `&T` only, so the source cannot be swapped while the kernel watches it. It
+/// implements [`Read`] where `&T` does. It does not implement `Write`: a `write_all` that stops
+/// half-way because the peer is slow would lose data. Write streams through a
 /// [`Transport`](crate::net::Transport).
 ///
 /// The source is always deregistered before it is closed. A pipe or a device that the loop made
@@ -72,8 +72,8 @@ impl<T> Watched<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Watch`] if the kernel refuses, and then the interest is unchanged; [`Error::Gone`]
-    /// after [`cancel`](Watched::cancel).
+    /// [`Error::Watch`] if the kernel refuses, in which case the interest is unchanged;
+    /// [`Error::Gone`] after [`cancel`](Watched::cancel).
     pub fn set_interest(&mut self, interest: Interest) -> Result<()> {
         self.core.set_interest(self.watch, self.key(), interest)
     }
@@ -90,8 +90,8 @@ impl<T> Watched<T> {
     ///
     /// # Panics
     ///
-    /// If the source was taken before. Other uses of the source after this call panic too; this
-    /// call of the callback is its last one.
+    /// If the source was already taken. Other uses of the source after this call panic as well; the
+    /// callback is not called again.
     #[track_caller]
     pub fn into_inner(this: &mut Watched<T>) -> T {
         this.cancel();
@@ -155,8 +155,8 @@ impl<T: AsFd> Watched<T> {
     /// Calls `call` with `&mut T`, for types with methods that need `&mut self`, such as those of
     /// inotify. An associated function, because `T` may have a method of that name.
     ///
-    /// The source must keep its descriptor, which the kernel watches. If it has another one after
-    /// the call, its watcher ends.
+    /// The source must keep its descriptor, which the kernel watches. If the descriptor changes,
+    /// the watcher ends.
     ///
     /// ```
     /// use mainspring::{EventLoop, Watched};

@@ -115,7 +115,7 @@ struct SharedWakeup<D> {
     wakeup: D,
 }
 
-/// Messages of other threads to the loop.
+/// Messages from other threads to the loop.
 #[derive(Debug)]
 pub(crate) struct Inbox<T, D> {
     shared: SharedQueue<T>,

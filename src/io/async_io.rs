@@ -9,12 +9,12 @@ use mainspring_sys::socket;
 use super::read_chunk::ReadChunk;
 use super::source::Io;
 
-/// Reader of bytes for [`copy`](super::copy()) and [`BufReader`](super::BufReader).
+/// A reader of bytes, for [`copy`](super::copy()) and [`BufReader`](super::BufReader).
 ///
 /// The streams of [`net`](crate::net), their halves, [`Io`] and `BufReader` are readers. So are
 /// references to streams and to `Io`, because these read through a shared reference: `copy(&a, &b)`
 /// does not consume them. Import the trait only to implement it, or for generic code: the streams
-/// have methods of other names for the same.
+/// have methods with other names for the same operations.
 ///
 /// ```
 /// use mainspring::io::{AsyncRead, BufReader};
@@ -49,7 +49,7 @@ pub trait AsyncRead {
     ///
     /// # Errors
     ///
-    /// Those of the reader.
+    /// The errors of the reader.
     fn read_some(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>>;
 
     /// Reads once, as soon as there is input, into a buffer of the loop. An empty chunk is end of
@@ -59,8 +59,8 @@ pub trait AsyncRead {
     ///
     /// # Errors
     ///
-    /// Those of [`read_some`](AsyncRead::read_some); `InvalidData` if it returns more bytes than
-    /// the buffer has.
+    /// The errors of [`read_some`](AsyncRead::read_some); `InvalidData` if it returns more bytes
+    /// than the buffer has.
     fn next_chunk(&mut self) -> impl Future<Output = io::Result<ReadChunk>> {
         async {
             let mut chunk = ReadChunk::cleared();
@@ -70,8 +70,8 @@ pub trait AsyncRead {
     }
 }
 
-/// Writer of bytes for [`copy`](super::copy()). The types are those of [`AsyncRead`], except a
-/// half that reads.
+/// A writer of bytes, for [`copy`](super::copy()). Implemented by the same types as [`AsyncRead`],
+/// except read halves.
 pub trait AsyncWrite {
     /// Writes once, as soon as there is room. Returns the number of bytes written.
     ///
@@ -80,24 +80,24 @@ pub trait AsyncWrite {
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// The errors of the writer.
     fn write_some(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>>;
 
-    /// Passes on the bytes that the writer has accepted and still holds. The default does nothing,
-    /// for writers that hold none.
+    /// Flushes the bytes that the writer has accepted and still holds. The default does nothing,
+    /// for unbuffered writers.
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// The errors of the writer.
     fn flush(&mut self) -> impl Future<Output = io::Result<()>> {
         async { Ok(()) }
     }
 
-    /// Ends the output: the peer reads end of file after the last byte. Reading goes on.
+    /// Ends the output: the peer reads end of file after the last byte. Reading continues.
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// The errors of the writer.
     fn finish(&mut self) -> impl Future<Output = io::Result<()>>;
 }
 

@@ -17,15 +17,15 @@ const KEPT_CAPACITY: usize = 4 * 1024;
 /// A reader that buffers its input, to read lines and other delimited parts.
 ///
 /// It wraps any [`AsyncRead`]: a stream of [`net`](crate::net), an [`Io`](crate::Io), or a
-/// reference to one. Only unread input is held, so an idle reader needs hardly any memory.
+/// reference to one. Only unread input is held, so an idle reader needs almost no memory.
 ///
 /// A part is at most as long as the [limit](BufReader::set_limit), so a peer that sends no
 /// delimiter cannot fill the memory. The default is 64 KiB.
 ///
 /// # Cancel safety
 ///
-/// A future that is dropped, for example by a [`timeout`](crate::timeout), loses no input: what was
-/// read of an incomplete part stays in the buffer.
+/// A future that is dropped, for example by a [`timeout`](crate::timeout), loses no input: the
+/// bytes read of an incomplete part stay in the buffer.
 ///
 /// ```
 /// use mainspring::{EventLoop, io::BufReader, net::UnixStream};
@@ -65,7 +65,7 @@ impl<R> BufReader<R> {
         BufReader { source, buffer: Vec::new(), consumed: 0, limit }
     }
 
-    /// Sets the limit of a part in bytes, without its delimiter. `usize::MAX` is no limit.
+    /// Sets the limit of a part in bytes, without its delimiter. `usize::MAX` means no limit.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
     }
@@ -75,7 +75,7 @@ impl<R> BufReader<R> {
         self.limit
     }
 
-    /// Returns the input that was read from the source, and that the user has not read yet.
+    /// Returns the input that was read from the source but not consumed yet.
     pub fn buffer(&self) -> &[u8] {
         &self.buffer[self.consumed..]
     }
@@ -96,7 +96,7 @@ impl<R> BufReader<R> {
         }
     }
 
-    /// Returns the source. Input in the buffer was read from it already.
+    /// Returns the source. Input in the buffer has already been read from it.
     pub fn get_ref(&self) -> &R {
         &self.source
     }
@@ -130,7 +130,7 @@ impl<R: AsyncRead> BufReader<R> {
     ///
     /// # Errors
     ///
-    /// Those of the source.
+    /// The errors of the source.
     pub fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         located(|| "read", async move {
             if self.buffer().is_empty() {
@@ -171,7 +171,7 @@ impl<R: AsyncRead> BufReader<R> {
     ///
     /// `InvalidData` if the part is longer than the limit. It stays in the buffer, and the next
     /// call returns the same error, unless the limit is raised or the bytes are
-    /// [consumed](BufReader::consume). Otherwise those of the source.
+    /// [consumed](BufReader::consume). Otherwise the errors of the source.
     pub fn read_until(
         &mut self,
         delimiter: u8,
@@ -190,8 +190,8 @@ impl<R: AsyncRead> BufReader<R> {
     ///
     /// # Errors
     ///
-    /// Those of [`read_until`](BufReader::read_until). `InvalidData` for a line that is not UTF-8,
-    /// too: it stays in the buffer, where `read_until` reads it.
+    /// Same as [`read_until`](BufReader::read_until), and `InvalidData` for a line that is not
+    /// UTF-8. That line stays in the buffer, where `read_until` can read it.
     pub fn read_line(&mut self, line: &mut String) -> impl Future<Output = io::Result<usize>> {
         located(|| "read_line", async move {
             let length = self.find(b'\n').await?;
@@ -267,14 +267,14 @@ pub struct Lines<R> {
 }
 
 impl<R: AsyncRead> Lines<R> {
-    /// Returns the next line, without its `\n` and a `\r` before that; `None` at end of file. The
-    /// last line may have no `\n`.
+    /// Returns the next line, without its `\n` or `\r\n`; `None` at end of file. The last line may
+    /// have no `\n`.
     ///
     /// Cancel safe: a dropped future loses no input.
     ///
     /// # Errors
     ///
-    /// Those of [`BufReader::read_line`].
+    /// Same as [`BufReader::read_line`].
     pub fn next_line(&mut self) -> impl Future<Output = io::Result<Option<String>>> {
         located(|| "next_line", async move {
             let reader = &mut self.reader;

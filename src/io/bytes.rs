@@ -19,14 +19,14 @@ impl<T: AsFd> Io<T>
 where
     for<'a> &'a T: Read,
 {
-    /// Reads once, as soon as there is something to read. Returns 0 at the end of the file, and at
-    /// the end of a pseudo terminal, for which Linux returns the error EIO.
+    /// Reads once, as soon as there is something to read. Returns 0 at end of file, and at the end
+    /// of a pseudo terminal, for which Linux returns the error EIO.
     ///
     /// Cancel safe: if the future is dropped, nothing was read.
     ///
     /// # Errors
     ///
-    /// Those of the source, and of [`readable`](Io::readable).
+    /// The errors of the source, and of [`readable`](Io::readable).
     ///
     /// ```
     /// use mainspring::{EventLoop, Io};
@@ -46,7 +46,7 @@ where
     }
 
     /// Reads once, as soon as there is something to read, into a buffer of the loop. An empty chunk
-    /// is the end of the file.
+    /// means end of file.
     ///
     /// A waiting task has no buffer, so a million waiting tasks need little memory.
     ///
@@ -54,7 +54,7 @@ where
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Io::read).
+    /// Same as [`read`](Io::read).
     pub fn read_chunk(&self) -> impl Future<Output = io::Result<ReadChunk>>
     where
         T: 'static,
@@ -97,7 +97,7 @@ where
     ///
     /// # Errors
     ///
-    /// Those of the source, and of [`writable`](Io::writable).
+    /// The errors of the source, and of [`writable`](Io::writable).
     pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
         let write = move |mut source: &T| source.write(bytes);
         self.call_with(|| "write", Interest::WRITABLE, write, |bytes| Transferred::bytes(*bytes))
@@ -109,7 +109,7 @@ where
     ///
     /// # Errors
     ///
-    /// Those of the source, `WriteZero` if the source accepts nothing, and those of
+    /// The errors of the source, `WriteZero` if the source accepts nothing, and the errors of
     /// [`writable`](Io::writable).
     pub fn write_all(&self, mut bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
         located(|| "write_all", async move {
@@ -127,8 +127,8 @@ where
 }
 
 impl<T: AsFd> Io<T> {
-    /// Returns the user and the process of the peer of a Unix socket, as they were when the peer
-    /// connected or listened.
+    /// Returns the user and process ids of a Unix socket's peer, as of the time when it connected
+    /// or listened.
     ///
     /// # Errors
     ///

@@ -12,23 +12,23 @@ use crate::task::budget;
 
 /// Copies everything from `reader` to `writer`, until end of file. Returns the number of bytes.
 ///
-/// The arguments may be references: streams and [`Io`](crate::Io) are read and written through a
-/// shared one, other types through `&mut`. A writer that is passed by value is dropped at the end,
-/// which closes a pipe. The output is not shut down otherwise: another copy may follow.
+/// The arguments may be references: shared ones for streams and [`Io`](crate::Io), `&mut` for other
+/// types. A writer that is passed by value is dropped at the end, which closes a pipe. Otherwise
+/// the output is not shut down, so another copy may follow.
 ///
-/// While the reader has nothing, the copy holds no buffer. While the writer is slow, it holds one
-/// [read buffer](crate::EventLoopBuilder::read_buffer), and reads nothing more.
+/// While there is no input, the copy holds no buffer. While the writer is slow, it holds one [read
+/// buffer](crate::EventLoopBuilder::read_buffer), and reads nothing more.
 ///
 /// In one tick it moves at most 256 KiB, so other tasks and callbacks run in between.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future may lose the bytes that were read and not written yet: end the conversation
-/// then. The same holds after an error of the writer.
+/// Dropping the future may lose bytes that were read but not written yet, so end the conversation.
+/// The same holds after an error of the writer.
 ///
 /// # Errors
 ///
-/// [`Error::Copy`] contains the operation that failed, and the number of bytes written until then.
+/// [`Error::Copy`] with the operation that failed, and the number of bytes written until then.
 ///
 /// ```
 /// use mainspring::{EventLoop, Io, io::copy, net::UnixStream};
@@ -79,20 +79,21 @@ fn accepted(count: usize) -> io::Result<usize> {
 /// Copies in both directions between two streams, until both have ended. Returns the number of
 /// bytes from `a` to `b`, and from `b` to `a`.
 ///
-/// The end of one direction is passed on by a shutdown of the other side's output, while the other
-/// direction continues. Each direction holds a buffer only while its writer is slow.
+/// The end of one direction is propagated by shutting down the other stream's output (half-close),
+/// while the other direction continues. Each direction holds a buffer only while its writer is
+/// slow.
 ///
 /// The streams stay open at the end, but both of their outputs are shut down.
 ///
 /// # Cancel safety
 ///
-/// Like [`copy`], for each direction. To bound the time, put the call in a
+/// Like [`copy`], for each direction. To limit the time, put the call into a
 /// [`timeout`](crate::timeout), and drop both streams after it.
 ///
 /// # Errors
 ///
-/// [`Error::Copy`], at the first error of one direction. The other one ends at once: a peer that
-/// has reset its connection accepts nothing further. Drop both streams then.
+/// [`Error::Copy`], at the first error of either direction. The other direction ends at once: a
+/// peer that has reset its connection accepts nothing further. Drop both streams then.
 ///
 /// ```
 /// use mainspring::io::copy_bidirectional;

@@ -1,11 +1,11 @@
-//! Readers and writers of tasks: copying, lines, and any source as a future.
+//! I/O for tasks: copying, reading lines, and awaiting any source.
 //!
 //! | item | purpose |
 //! |---|---|
-//! | [`copy()`], [`copy_bidirectional`] | pass on everything from a reader to a writer |
+//! | [`copy()`], [`copy_bidirectional`] | copy everything from a reader to a writer |
 //! | [`BufReader`], [`Lines`] | read lines and delimited parts, with a limit |
-//! | [`AsyncRead`], [`AsyncWrite`] | readers and writers for these, also user-defined ones |
-//! | [`Io`], [`ReadChunk`] | any source, and the bytes that it has read |
+//! | [`AsyncRead`], [`AsyncWrite`] | the traits of readers and writers, for user-defined ones too |
+//! | [`Io`], [`ReadChunk`] | any source, and bytes read from it |
 //!
 //! # Sources
 //!
@@ -17,9 +17,9 @@
 //!     └──────────────────── wake ◄─────────────┘
 //! ```
 //!
-//! A call is tried at once. Only when it would block, the source is registered with the running
-//! loop, for all its directions. It stays registered, and reported readiness is cached until a call
-//! disproves it.
+//! A call is tried at once. Only if it would block is the source registered with the running loop,
+//! for all directions. It stays registered, and reported readiness is cached until a call disproves
+//! it.
 
 mod async_io;
 pub(crate) mod both;

@@ -2,7 +2,7 @@
 //!
 //! A waiting task has no buffer: it borrows the loop's buffer when there is something to read, and
 //! returns it when the chunk is dropped. So most loops have one buffer, which all tasks and
-//! transports use in turn, and which stays in the cache.
+//! transports use in turn, and which stays in the CPU cache.
 
 use std::fmt;
 use std::io;
@@ -14,14 +14,14 @@ use std::rc::Rc;
 use super::transferred::Transferred;
 use crate::task::{Tasks, current};
 
-/// Size of the buffer where no loop runs.
+/// Size of the buffer outside a running loop.
 const SIZE: usize = 64 * 1024;
 
-/// Bytes of one read, in a buffer of the loop; empty at the end of the file.
+/// Bytes of one read, in a buffer of the loop; empty at end of file.
 ///
-/// Dropping the chunk returns the buffer to the loop. A chunk that is kept holds a whole
-/// [read buffer](crate::EventLoopBuilder::read_buffer), and the loop allocates another one: copy
-/// bytes that are needed for longer.
+/// Dropping the chunk returns the buffer to the loop. A chunk that is kept holds a whole [read
+/// buffer](crate::EventLoopBuilder::read_buffer), and the loop allocates another one, so copy bytes
+/// that are needed for longer.
 ///
 /// ```
 /// use mainspring::{EventLoop, Io};

@@ -1,4 +1,4 @@
-//! An fd as its source sees it: the loop that watches it, and calls that wait.
+//! An fd from the view of its source: the loop that watches it, and calls that wait.
 //!
 //! # Invariants
 //!
@@ -47,7 +47,7 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    /// Creates a registration that no loop has yet. Calls on the file do not block.
+    /// Creates a registration without a loop. Calls on the file do not block.
     pub(super) fn new(
         fd: RawFd,
         interest: Interest,

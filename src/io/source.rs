@@ -24,20 +24,20 @@ use crate::watchers::FdOwnership;
 ///
 /// # Registration
 ///
-/// The loop in which a call first had to wait watches the source, until the `Io` is dropped or the
-/// loop is closed. A wait in another loop moves the registration there. If a task of the first loop
-/// still waits for the source, the second wait returns the error `ResourceBusy` instead. An
-/// accepted socket is registered at once. The registration always ends before the source is closed.
-/// A file that was blocking is made blocking again.
+/// The source is watched by the loop in which a call first had to wait, until the `Io` is dropped
+/// or the loop is closed. A wait in another loop moves the registration there. If a task of the
+/// first loop still waits for the source, the second wait returns the error `ResourceBusy` instead.
+/// An accepted socket is registered at once. The registration always ends before the source is
+/// closed. A file that was blocking is made blocking again.
 ///
-/// A source that never blocks, for example a regular file, never waits here either.
+/// Calls on a source that never blocks, for example a regular file, never wait.
 ///
 /// # Sources without a destructor
 ///
 /// A source without a destructor (`BorrowedFd`, a reference) cannot own its descriptor: a library
 /// may close it and get the same number for its next socket. So each wait for such a source makes
-/// one system call, which registers the file that has the number then. A library that reads and
-/// writes by its own calls needs [`clear_readiness`](Io::clear_readiness) before each
+/// one system call, which registers the file that has the number at that time. A library that reads
+/// and writes by its own calls needs [`clear_readiness`](Io::clear_readiness) before each
 /// [`ready`](Io::ready). If the source has a destructor and wraps a library's handle, create a new
 /// `Io` when the library has changed its socket ([`into_inner`](Io::into_inner), [`new`](Io::new)).
 ///
@@ -48,9 +48,8 @@ use crate::watchers::FdOwnership;
 ///
 /// # Fairness
 ///
-/// In one tick at most 64 calls on a source complete, and after 256 KiB no further call. A call
-/// beyond that is pending until the next tick, so a source that is always ready delays no other
-/// one.
+/// In one tick at most 64 calls on a source complete, and none after 256 KiB. Further calls are
+/// pending until the next tick, so a source that is always ready does not delay others.
 ///
 /// # Cancel safety
 ///
@@ -126,7 +125,7 @@ impl<T: AsFd> Io<T> {
         Ok(Io { registration, source })
     }
 
-    /// Creates an `Io` of a source that is non-blocking already, and owns its fd.
+    /// Creates an `Io` for a source that is already non-blocking and owns its fd.
     pub(crate) fn nonblocking(source: T, interest: Interest) -> Io<T> {
         let fd = source.as_fd().as_raw_fd();
         let (never, owned) = (BlockingMode::NonBlocking, FdOwnership::Owned);
@@ -135,8 +134,9 @@ impl<T: AsFd> Io<T> {
 }
 
 impl<T> Io<T> {
-    /// Watches the source by level instead of by edges. Then a successful call may be followed by
-    /// [`clear_readiness`](Io::clear_readiness): a waiter is woken for what is left.
+    /// Makes the registration level-triggered instead of edge-triggered. Then a successful call may
+    /// be followed by [`clear_readiness`](Io::clear_readiness): a waiter is woken if anything is
+    /// left.
     pub(crate) fn by_level(mut self) -> Io<T> {
         self.registration.set_level();
         self
@@ -171,7 +171,7 @@ impl<T> Io<T> {
         source
     }
 
-    /// Completes when a read would not block: there is data, the end of the file, or an error.
+    /// Completes when a read would not block: there is data, end of file, or an error.
     ///
     /// This is cached readiness. [`try_io`](Io::try_io) and the awaiting methods clear it on
     /// `WouldBlock`; a call made through [`get_ref`](Io::get_ref) does not.
@@ -181,7 +181,7 @@ impl<T> Io<T> {
     /// # Errors
     ///
     /// [`Error::AlreadyWatched`], [`Error::Watch`], [`Error::Closed`] if the loop cannot watch the
-    /// source, or [`Error::NoLoop`] if no loop runs; each in an [`io::Error`].
+    /// source, or [`Error::NoLoop`] if no loop is running; each wrapped in an [`io::Error`].
     pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
         located(|| "readable", async move { self.ready(Interest::READABLE).await.map(drop) })
     }
@@ -191,18 +191,18 @@ impl<T> Io<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`readable`](Io::readable).
+    /// Same as [`readable`](Io::readable).
     pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
         located(|| "writable", async move { self.ready(Interest::WRITABLE).await.map(drop) })
     }
 
-    /// Completes when the source is ready for a part of `interest`. Returns that part. Otherwise
-    /// like [`readable`](Io::readable).
+    /// Completes when the source is ready for any part of `interest`, and returns that part.
+    /// Otherwise like [`readable`](Io::readable).
     ///
     /// # Errors
     ///
-    /// Those of [`readable`](Io::readable), and `InvalidInput` for an interest that the source is
-    /// not [watched for](Io::with_interest).
+    /// The errors of [`readable`](Io::readable), and `InvalidInput` for an interest that the source
+    /// is not [watched for](Io::with_interest).
     pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Readiness>> {
         located(|| "ready", async move {
             if let Err(error) = self.registration.check_interest(interest) {
@@ -233,14 +233,14 @@ impl<T> Io<T> {
         result.ok_or(io::ErrorKind::WouldBlock.into())
     }
 
-    /// Makes a call that reads, as soon as it does not block. The call must meet the condition of
+    /// Makes a reading call as soon as it would not block. The call must meet the condition of
     /// [`try_io`](Io::try_io), and may run several times.
     ///
     /// Cancel safe: if the future is dropped, no call has succeeded.
     ///
     /// # Errors
     ///
-    /// Those of the call, and of [`ready`](Io::ready).
+    /// The errors of the call, and of [`ready`](Io::ready).
     pub fn read_with<R>(
         &self,
         call: impl FnMut(&T) -> io::Result<R>,
@@ -248,12 +248,12 @@ impl<T> Io<T> {
         self.call_with(|| "read_with", Interest::READABLE, call, |_| Transferred::UNKNOWN)
     }
 
-    /// Makes a call that writes, as soon as it does not block. Otherwise like
+    /// Makes a writing call as soon as it would not block. Otherwise like
     /// [`read_with`](Io::read_with).
     ///
     /// # Errors
     ///
-    /// Those of [`read_with`](Io::read_with).
+    /// Same as [`read_with`](Io::read_with).
     pub fn write_with<R>(
         &self,
         call: impl FnMut(&T) -> io::Result<R>,
@@ -299,7 +299,7 @@ impl<T> Io<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`ready`](Io::ready).
+    /// Same as [`ready`](Io::ready).
     ///
     /// ```
     /// use mainspring::{EventLoop, Interest, Io};
@@ -331,7 +331,7 @@ impl<T> Io<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`read_with`](Io::read_with).
+    /// Same as [`read_with`](Io::read_with).
     #[track_caller]
     pub fn poll_read_with<R>(
         &self,
@@ -347,7 +347,7 @@ impl<T> Io<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`write_with`](Io::write_with).
+    /// Same as [`write_with`](Io::write_with).
     #[track_caller]
     pub fn poll_write_with<R>(
         &self,

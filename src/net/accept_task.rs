@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! * A connection is accepted in the poll that returns it, so dropping the future loses none.
-//! * At the limit of descriptors nothing spins, and no error ends a task that accepts in a loop:
-//!   all tasks that accept from this listener wait for the end of the backoff.
+//! * At the descriptor limit nothing spins, and no error ends a task that accepts in a loop: all
+//!   tasks that accept from this listener wait for the end of the backoff.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -177,7 +177,7 @@ impl TaskListener {
     }
 }
 
-/// A connection, or None at the limit of connections.
+/// A connection, or None at the connection limit.
 type Accepted = std::result::Result<Option<(OwnedFd, Address)>, AcceptError>;
 
 impl AsFd for TaskListener {

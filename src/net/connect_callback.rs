@@ -96,9 +96,9 @@ impl<S: 'static> LoopHandle<S> {
     ///
     /// On a closed loop the callback is dropped at once.
     ///
-    /// The callback may use the socket directly, convert it to a stream of std, or
-    /// [attach](LoopHandle::attach) it to a protocol. This function takes no host names, because
-    /// their lookup takes time. For a host, use a task with
+    /// The callback may use the socket directly, convert it to a std stream, or
+    /// [attach](LoopHandle::attach) it to a protocol. This function takes no host names, because a
+    /// lookup takes time. To connect to a host by name, use a task with
     /// [`TcpStream::connect_host`](super::TcpStream::connect_host). The result of
     /// [`into_socket`](super::TcpStream::into_socket) can be attached as well.
     ///
@@ -130,9 +130,8 @@ impl<S: 'static> LoopHandle<S> {
         self.connect_as(None, address.into_address(), timeout, callback, Location::caller())
     }
 
-    /// Connects like [`connect`](LoopHandle::connect), but from the address `local`: to choose one
-    /// of the host's addresses, or a port that the peer expects. With port 0 the kernel chooses the
-    /// port.
+    /// Connects like [`connect`](LoopHandle::connect), but from the address `local`, to choose the
+    /// source address or port. With port 0 the kernel chooses the port.
     ///
     /// If `local` cannot be used, the callback gets [`Error::Connect`](crate::Error::Connect) with
     /// the error of bind(2), for example `EADDRINUSE` or `EADDRNOTAVAIL`.

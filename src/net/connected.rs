@@ -1,4 +1,4 @@
-//! Connected sockets of tasks: reading and writing, which TCP and Unix streams have in common.
+//! Connected sockets for tasks: the reading and writing that TCP and Unix streams have in common.
 
 use std::fmt;
 use std::future::Future;
@@ -22,17 +22,16 @@ const WRITE: Interest = Interest::WRITABLE;
 /// [`UnixStream`](crate::net::UnixStream) and their halves deref to it.
 ///
 /// All methods take `&self`: one task may read while another one writes. If several tasks read, or
-/// several write, each call transfers its bytes as a whole, but the order of the calls is not
-/// defined.
+/// several write, each call transfers its bytes contiguously, but the order of the calls is
+/// unspecified.
 ///
 /// A future that is dropped before it completes has read or written nothing, unless its method
 /// is documented otherwise.
 ///
-/// Dropping the socket closes it at once. If its peer still sends, the kernel resets the
-/// connection, and the peer loses the bytes that it has not received by then. So if you end a
-/// conversation first, call [`shutdown_write`](ConnectedSocket::shutdown_write), and read until the
-/// end of file or a [`timeout`](crate::timeout). A [`Transport`](super::Transport) does this
-/// automatically.
+/// Dropping the socket closes it at once. If its peer is still sending, the kernel resets the
+/// connection, and the peer loses the bytes that it has not received yet. To end a conversation
+/// first, call [`shutdown_write`](ConnectedSocket::shutdown_write), and read until end of file or a
+/// [`timeout`](crate::timeout). A [`Transport`](super::Transport) does this automatically.
 pub struct ConnectedSocket {
     /// Fields are dropped in this order: the socket leaves the loop before the permit is given
     /// back.
@@ -70,7 +69,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of recv(2) and of [`Io::readable`].
+    /// The errors of recv(2) and [`Io::readable`].
     #[inline]
     pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let wanted = buffer.len();
@@ -80,8 +79,8 @@ impl ConnectedSocket {
     /// Reads once, as soon as there is input, into a buffer of the loop. An empty chunk is end of
     /// file.
     ///
-    /// A task that waits holds no buffer. With many connections this takes less memory than a
-    /// buffer for each, and less time, because the one buffer stays in the cache.
+    /// A waiting task holds no buffer. With many connections this takes less memory than one buffer
+    /// each, and less time, because the shared buffer stays in the cache.
     ///
     /// ```
     /// use mainspring::net::UnixStream;
@@ -109,7 +108,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`read`](ConnectedSocket::read).
+    /// Same as [`read`](ConnectedSocket::read).
     #[inline]
     pub fn read_chunk(&self) -> impl Future<Output = io::Result<ReadChunk>> {
         self.io.transfer_chunk(|socket, buffer| socket::recv(socket, buffer))
@@ -119,7 +118,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`read`](ConnectedSocket::read).
+    /// Same as [`read`](ConnectedSocket::read).
     pub fn read_vectored(
         &self,
         buffers: &mut [IoSliceMut<'_>],
@@ -131,7 +130,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`read`](ConnectedSocket::read).
+    /// Same as [`read`](ConnectedSocket::read).
     pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         self.io.call(|| "peek", READ, move |socket| socket::peek(socket, buffer))
     }
@@ -140,7 +139,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// `UnexpectedEof` if the peer ends before that; those of [`read`](ConnectedSocket::read).
+    /// `UnexpectedEof` if the peer ends before that; the errors of [`read`](ConnectedSocket::read).
     pub fn read_exact(&self, mut buffer: &mut [u8]) -> impl Future<Output = io::Result<()>> {
         located(|| "read_exact", async move {
             budget::step().await; // An empty buffer is filled at once.
@@ -161,7 +160,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`read`](ConnectedSocket::read).
+    /// Same as [`read`](ConnectedSocket::read).
     pub fn read_to_end(&self, buffer: &mut Vec<u8>) -> impl Future<Output = io::Result<usize>> {
         located(|| "read_to_end", async move {
             const PIECE: usize = 16 * 1024;
@@ -182,8 +181,8 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of send(2) and of [`Io::writable`]: `BrokenPipe` and `ConnectionReset` if the peer has
-    /// gone. SIGPIPE is never raised.
+    /// The errors of send(2) and [`Io::writable`]: `BrokenPipe` and `ConnectionReset` if the peer
+    /// is gone. SIGPIPE is never raised.
     #[inline]
     pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
         self.io.transfer(|| "write", WRITE, bytes.len(), |socket| socket::send(socket, bytes))
@@ -193,7 +192,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`write`](ConnectedSocket::write).
+    /// Same as [`write`](ConnectedSocket::write).
     pub fn write_vectored(
         &self,
         slices: &[IoSlice<'_>],
@@ -209,17 +208,17 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`write`](ConnectedSocket::write).
+    /// Same as [`write`](ConnectedSocket::write).
     #[inline]
     pub fn write_all(&self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
         self.io.transfer_all(bytes, |socket, bytes| socket::send(socket, bytes))
     }
 
-    /// Shuts down writing: the peer reads end of file after the last byte. Reading goes on.
+    /// Shuts down writing: the peer reads end of file after the last byte. Reading continues.
     ///
     /// # Errors
     ///
-    /// Those of shutdown(2): `NotConnected`.
+    /// The errors of shutdown(2): `NotConnected`.
     pub fn shutdown_write(&self) -> io::Result<()> {
         socket::shutdown_write(self)
     }
@@ -228,7 +227,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`Io::readable`].
+    /// Same as [`Io::readable`].
     pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
         self.io.readable()
     }
@@ -237,7 +236,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`Io::writable`].
+    /// Same as [`Io::writable`].
     pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
         self.io.writable()
     }
@@ -246,7 +245,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`Io::ready`].
+    /// Same as [`Io::ready`].
     pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Readiness>> {
         self.io.ready(interest)
     }
@@ -255,7 +254,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`Io::try_io`].
+    /// Same as [`Io::try_io`].
     pub fn try_io<R>(
         &self,
         interest: Interest,
@@ -269,7 +268,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`read`](ConnectedSocket::read).
+    /// Same as [`read`](ConnectedSocket::read).
     #[inline]
     #[track_caller]
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -288,7 +287,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`write`](ConnectedSocket::write).
+    /// Same as [`write`](ConnectedSocket::write).
     #[inline]
     #[track_caller]
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -306,7 +305,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`read`](ConnectedSocket::read).
+    /// Same as [`read`](ConnectedSocket::read).
     #[track_caller]
     pub fn poll_read_vectored(
         &self,
@@ -321,7 +320,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`write`](ConnectedSocket::write).
+    /// Same as [`write`](ConnectedSocket::write).
     #[track_caller]
     pub fn poll_write_vectored(
         &self,

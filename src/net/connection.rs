@@ -195,7 +195,7 @@ impl<S: 'static> LoopHandle<S> {
     /// Reads and writes `stream` on the loop, and calls `closure` with the input.
     ///
     /// The loop owns the stream from now on and makes it non-blocking, by the rule of
-    /// [`add_reader`](LoopHandle::add_reader). The transport is returned, and is passed to the
+    /// [`add_reader`](LoopHandle::add_reader). The transport is returned, and also passed to the
     /// closure. Clone and keep it to write from elsewhere.
     ///
     /// # Errors
@@ -237,7 +237,7 @@ impl<S: 'static> LoopHandle<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`attach`](LoopHandle::attach).
+    /// Same as [`attach`](LoopHandle::attach).
     #[track_caller]
     pub fn attach_with<T, P>(&self, stream: T, protocol: P) -> Result<Transport>
     where
@@ -247,13 +247,14 @@ impl<S: 'static> LoopHandle<S> {
         self.attach_as(stream, protocol, Announce::NextTick, Location::caller())
     }
 
-    /// Replaces the protocol of the connection `conn`, for example after an upgrade on which both
-    /// ends have agreed. The old protocol is dropped, or if it is running, dropped when its
-    /// callback returns. Its `connection_lost` is not called.
+    /// Replaces the protocol of the connection `conn`, for example after a negotiated upgrade. The
+    /// old protocol is dropped, or if it is running, dropped when its callback returns. Its
+    /// `connection_lost` is not called.
     ///
     /// The new protocol's `connection_made` is called first, in the next tick. After that it gets
-    /// the input that the old one has not received, the callbacks of the queue, and the end. An
-    /// error that the old protocol returns from the running callback ends the connection.
+    /// the input that the old one has not received, the water-mark callbacks, and
+    /// `connection_lost`. An error that the old protocol returns from the running callback ends the
+    /// connection.
     ///
     /// ```
     /// use mainspring::EventLoop;

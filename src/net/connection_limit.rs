@@ -17,7 +17,7 @@ use crate::task::{Promise, promise};
 pub(super) struct ConnectionLimit {
     /// Number of open streams.
     open: Cell<usize>,
-    /// Limit on `open`; `usize::MAX` is none.
+    /// Limit on `open`; `usize::MAX` means no limit.
     max: Cell<usize>,
     /// Tasks that wait until `open` is below the limit.
     waiting: Cell<Vec<Promise<()>>>,

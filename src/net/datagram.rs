@@ -1,5 +1,5 @@
-//! The parts that datagram sockets share: sending, with readiness if the kernel reports room and
-//! otherwise with pauses, and common methods.
+//! The parts that datagram sockets share: common methods, and sending, which waits for readiness
+//! or, where the kernel does not report room, pauses.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -29,7 +29,8 @@ async fn pause_longer(pause: &mut Duration) {
 }
 
 /// Sends once, as soon as there is room. Pauses after ENOBUFS: BSDs return it while the queue of a
-/// Unix receiver or of a network interface is full, and no readiness reports the end of that.
+/// Unix receiver or of a network interface is full, and readiness does not report when there is
+/// room again.
 pub(super) async fn send<T>(
     io: &Io<T>,
     send: impl Fn(&T) -> io::Result<usize>,
@@ -65,7 +66,7 @@ pub(super) async fn send_with_pauses(send: impl Fn() -> io::Result<usize>) -> io
     }
 }
 
-/// State of a datagram socket of tasks for batches: its features, and memory for sending.
+/// Batch state of a datagram socket for tasks: its features, and memory for sending.
 #[derive(Debug, Default)]
 pub(super) struct Batching {
     pub(super) features: Cell<DatagramFeatures>,
@@ -116,7 +117,7 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// Those of send(2) and of [`Io::writable`].
+            /// The errors of send(2) and [`Io::writable`].
             pub fn send(
                 &self,
                 bytes: &[u8],
@@ -130,7 +131,7 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// Those of recv(2) and of [`Io::readable`].
+            /// The errors of recv(2) and [`Io::readable`].
             pub fn recv(
                 &self,
                 buffer: &mut [u8],
@@ -142,7 +143,7 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// Those of [`recv`](Self::recv).
+            /// Same as [`recv`](Self::recv).
             pub fn peek(
                 &self,
                 buffer: &mut [u8],
@@ -154,12 +155,12 @@ macro_rules! methods {
                 )
             }
 
-            /// Turns on the features of `options` that the kernel has for this socket. Returns all
-            /// features that are on. See [`DatagramOptions`](crate::net::DatagramOptions).
+            /// Enables the features of `options` that the kernel supports for this socket. Returns
+            /// all enabled features. See [`DatagramOptions`](crate::net::DatagramOptions).
             ///
             /// # Errors
             ///
-            /// Those of getsockname(2).
+            /// The errors of getsockname(2).
             pub fn enable(
                 &self,
                 options: &socket::DatagramOptions,
@@ -170,7 +171,7 @@ macro_rules! methods {
                 Ok(features)
             }
 
-            /// Returns the features that are on.
+            /// Returns the enabled features.
             pub fn features(&self) -> socket::DatagramFeatures {
                 self.batching.features.get()
             }
@@ -182,7 +183,7 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// Those of recvmsg(2) and of [`Io::readable`].
+            /// The errors of recvmsg(2) and [`Io::readable`].
             pub fn recv_batch(
                 &self,
                 batch: &mut socket::DatagramBatch,
@@ -196,7 +197,7 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// Those of sendmsg(2) and of [`Io::writable`]. The datagrams after the one that has
+            /// The errors of sendmsg(2) and [`Io::writable`]. The datagrams after the one that has
             /// failed are not sent.
             pub fn send_batch(
                 &self,
@@ -207,11 +208,11 @@ macro_rules! methods {
                 })
             }
 
-            /// Sends as many of `datagrams` as there is room for, by one call and without waiting.
+            /// Sends as many of `datagrams` as there is room for, in one call and without waiting.
             ///
             /// # Errors
             ///
-            /// Those of sendmsg(2) for the first one: `WouldBlock` if there is no room.
+            /// The errors of sendmsg(2) for the first one: `WouldBlock` if there is no room.
             pub fn try_send_batch(
                 &self,
                 datagrams: &[socket::Outgoing<'_>],
@@ -230,7 +231,7 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// Those of [`Io::readable`].
+            /// Same as [`Io::readable`].
             pub fn readable(&self) -> impl ::std::future::Future<Output = io::Result<()>> {
                 self.io.readable()
             }
@@ -239,7 +240,7 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// Those of [`Io::writable`].
+            /// Same as [`Io::writable`].
             pub fn writable(&self) -> impl ::std::future::Future<Output = io::Result<()>> {
                 self.io.writable()
             }
@@ -248,7 +249,7 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// Those of [`Io::ready`].
+            /// Same as [`Io::ready`].
             pub fn ready(
                 &self,
                 interest: Interest,
@@ -260,7 +261,7 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// Those of [`Io::try_io`].
+            /// Same as [`Io::try_io`].
             pub fn try_io<R>(
                 &self,
                 interest: Interest,

@@ -56,7 +56,7 @@ struct Context<'a, S> {
 }
 
 impl<S> Context<'_, S> {
-    /// Handles the result of a callback: an error is reported, and the endpoint goes on. Ends the
+    /// Handles the result of a callback: an error is reported, and the endpoint continues. Ends the
     /// endpoint if the callback has cancelled it.
     #[inline]
     fn finish(&mut self, result: Result<()>) {
@@ -215,7 +215,8 @@ impl<S: 'static> LoopHandle<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Bind`] with the address; those of [`attach_datagram`](LoopHandle::attach_datagram).
+    /// [`Error::Bind`] with the address; the errors of
+    /// [`attach_datagram`](LoopHandle::attach_datagram).
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -257,7 +258,7 @@ impl<S: 'static> LoopHandle<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`bind_datagram`](LoopHandle::bind_datagram).
+    /// Same as [`bind_datagram`](LoopHandle::bind_datagram).
     #[track_caller]
     pub fn bind_datagram_with<P>(
         &self,
@@ -270,14 +271,14 @@ impl<S: 'static> LoopHandle<S> {
         self.attach_datagram_as(bound(address)?, protocol, Announce::NextTick, Location::caller())
     }
 
-    /// Receives datagrams from `socket`, and calls `closure` with each of them. The socket is one
-    /// of std or of [`net`](crate::net), UDP or Unix. It becomes non-blocking and stays so.
+    /// Receives datagrams from `socket`, and calls `closure` with each of them. The socket is a UDP
+    /// or Unix socket of std or [`net`](crate::net). It becomes non-blocking and stays so.
     ///
-    /// In one tick at most 64 datagrams are received, and after 256 KiB no further call is made. So
-    /// a flooded socket delays no other one.
+    /// In one tick at most 64 datagrams are received, and no further call is made after 256 KiB. So
+    /// a flooded socket does not delay others.
     ///
-    /// If the closure returns an error or panics, that is reported and the endpoint goes on: one
-    /// peer cannot end the service of the others.
+    /// If the closure returns an error or panics, this is reported and the endpoint continues: one
+    /// peer cannot end the service for the others.
     ///
     /// # Errors
     ///
@@ -305,7 +306,7 @@ impl<S: 'static> LoopHandle<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`attach_datagram`](LoopHandle::attach_datagram).
+    /// Same as [`attach_datagram`](LoopHandle::attach_datagram).
     #[track_caller]
     pub fn attach_datagram_with<P>(
         &self,

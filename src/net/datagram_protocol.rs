@@ -15,11 +15,11 @@ use crate::event_loop::LoopHandle;
 /// ```
 ///
 /// Pairs of `pause_writing` and `resume_writing` come in between. `connection_lost` is called
-/// exactly once and last. Without that call are dropped only a protocol that was
-/// [cancelled](DatagramTransport::handle), and those of a loop that is dropped.
+/// exactly once and last. Only a protocol that was [cancelled](DatagramTransport::handle), and
+/// those of a dropped loop, are dropped without that call.
 ///
-/// An error returned from a method, or a panic, is reported, and the endpoint goes on: a datagram
-/// of one peer cannot end the service of the others. Call [`close`](DatagramTransport::close) to
+/// An error returned from a method, or a panic, is reported, and the endpoint continues: a datagram
+/// from one peer cannot end the service for the others. Call [`close`](DatagramTransport::close) to
 /// end it. `WouldBlock` and `Interrupted` are not errors here.
 ///
 /// For the common case, [`bind_datagram`](LoopHandle::bind_datagram) takes a closure instead of
@@ -87,9 +87,9 @@ pub trait DatagramProtocol<S> {
         Ok(())
     }
 
-    /// Called with each datagram, in the order of their arrival. Copy what you need of its bytes,
-    /// which lie in the loop's buffer. One that is longer than 64 KiB, as only Unix datagrams can
-    /// be, is [truncated](Datagram::truncated).
+    /// Called with each datagram, in order of arrival. Copy the bytes that you need, because they
+    /// are in the loop's buffer. A datagram longer than 64 KiB, which only Unix datagrams can be,
+    /// is [truncated](Datagram::truncated).
     ///
     /// # Errors
     ///
@@ -102,9 +102,9 @@ pub trait DatagramProtocol<S> {
         datagram: &Datagram<'_>,
     ) -> Result<()>;
 
-    /// Called with an error of a datagram that was sent: it is too long, forbidden, or refused.
-    /// A connected socket reports the refusals of its peer. The endpoint goes on. Of several errors
-    /// in one tick at most 16 are passed on. The default ignores them.
+    /// Called with the error of a sent datagram: it was too long, forbidden, or refused. A
+    /// connected socket reports the refusals of its peer. The endpoint continues. At most 16 errors
+    /// are passed on per tick. The default ignores them.
     ///
     /// # Errors
     ///
@@ -121,8 +121,8 @@ pub trait DatagramProtocol<S> {
     }
 
     /// Called when the queue is longer than the high-water mark, because datagrams are sent faster
-    /// than the network or the receiver takes them. The default pauses receiving, so that no
-    /// further answers are caused.
+    /// than the network or the receiver accepts them. The default pauses receiving, so that no
+    /// further responses are requested.
     ///
     /// If you override this, override [`resume_writing`](DatagramProtocol::resume_writing) as well.
     ///

@@ -16,11 +16,12 @@ use super::transport_stream::TransportStream;
 ///
 /// [Attach](crate::LoopHandle::attach) it to a protocol. Then
 /// [`send_fds`](super::Transport::send_fds) sends descriptors along with bytes, in the order of the
-/// queue. [`take_fds`](super::Transport::take_fds) returns those that came with the input. Other
-/// transports read without room for descriptors, and the kernel closes those that a peer sends.
+/// queue. [`take_fds`](super::Transport::take_fds) returns the descriptors that came with the
+/// input. Other transports provide no room for descriptors, so the kernel closes those that a peer
+/// sends.
 ///
-/// A peer can fill the table of descriptors of this process by sending more of them than the
-/// protocol takes. So the stream holds at most 253 descriptors that were not taken, or a
+/// A peer could fill the descriptor table of this process by sending more descriptors than the
+/// protocol takes. So the stream holds at most 253 untaken descriptors, or a custom
 /// [limit](FdStream::with_limit). One more is an error that ends the connection.
 ///
 /// For a connection that a server has accepted, [take](super::Transport::take_stream) its stream in
@@ -73,8 +74,8 @@ impl FdStream {
         FdStream::with_limit(MAX_FDS, socket)
     }
 
-    /// Like [`new`](FdStream::new), but holds at most `limit` descriptors that were received and
-    /// not taken.
+    /// Like [`new`](FdStream::new), but holds at most `limit` received descriptors that were not
+    /// taken.
     pub fn with_limit(limit: usize, socket: impl Into<OwnedFd>) -> FdStream {
         FdStream {
             socket: Socket::new(socket.into()),

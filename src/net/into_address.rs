@@ -10,7 +10,7 @@ use mainspring_sys::socket::{Address, UnixAddress};
 use super::host::Host;
 
 /// A value that converts to an [`Address`] without a DNS lookup: the argument of
-/// [`listen`](crate::net::listen), `bind`, `connect` and `send_to`, with callbacks and tasks.
+/// [`listen`](crate::net::listen), `bind`, `connect` and `send_to`, for callbacks and tasks.
 ///
 /// * [`Address`], [`SocketAddr`], [`UnixAddress`], Unix addresses of std, and their text:
 ///   `127.0.0.1:80`, `[::1]:80`, `unix:/run/daemon.sock`, `unix:@name`, `/run/daemon.sock`;

@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::task::{budget, current};
 
 /// Looks up the addresses of a host in the running loop's blocking pool. The future returns at
-/// least one, in the order in which to try them. Reports of a stuck lookup name the line of this
-/// call.
+/// least one address, in the order in which to try them. Reports of a stuck lookup name the line of
+/// this call.
 ///
 /// A host is the text `name:port`, a pair of a name and a port, a [`Host`], or an address.
 ///
@@ -94,8 +94,8 @@ impl From<Infallible> for Error {
 /// A lookup in progress, from [`lookup_host`] or [`Host::lookup`]. The future returns at least one
 /// address, in the order in which to try them, or the error of the resolver.
 ///
-/// Dropping it abandons the lookup at once. A call of the resolver cannot be interrupted: its
-/// result is dropped in the thread of the blocking pool.
+/// Dropping it abandons the lookup at once. The resolver call itself cannot be interrupted: its
+/// result is dropped on its pool thread.
 #[derive(Debug)]
 #[must_use = "dropping a lookup abandons it"]
 pub struct Lookup(Progress);
@@ -172,7 +172,7 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// Those of [`JobBuilder::submit`](crate::JobBuilder::submit).
+    /// Same as [`JobBuilder::submit`](crate::JobBuilder::submit).
     #[track_caller]
     pub fn lookup(&self, pool: &BlockingPool) -> Result<Lookup> {
         self.lookup_at(Location::caller(), pool)

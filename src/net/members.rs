@@ -52,15 +52,15 @@ pub(super) struct ServerState {
     pub(super) accepted: Cell<u64>,
     /// True while the listener is not watched, although the server is open.
     pub(super) paused: Cell<bool>,
-    /// Limit on open connections; `usize::MAX` is none.
+    /// Limit on open connections; `usize::MAX` means no limit.
     pub(super) max_connections: Cell<usize>,
-    /// Decides which clients are served; None serves all.
+    /// The admission check of clients; None admits all.
     pub(super) admission: RefCell<Option<Admission>>,
     /// Idle limit of connections that are accepted from now on.
     pub(super) idle_limit: Cell<Option<Duration>>,
 }
 
-/// Returns true for the address of a client that is served.
+/// Returns true for the address of a client to serve.
 pub(super) type Admission = Rc<dyn Fn(&Address) -> bool>;
 
 /// A connection's membership in its server. Dropping it makes room for another client.
@@ -145,7 +145,7 @@ impl ServerState {
     }
 
     /// Calls `run` with the listener, or returns None if it is closed. The listener is out of its
-    /// cell meanwhile, because its `as_fd` may be user code; a panic puts it back as well.
+    /// cell meanwhile, because its `as_fd` may be user code. A panic puts it back, too.
     pub(super) fn with_listener<R>(&self, run: impl FnOnce(&mut Listener) -> R) -> Option<R> {
         struct Lent<'a>(&'a ServerState, Option<Listener>);
         impl Drop for Lent<'_> {
@@ -174,8 +174,8 @@ impl ServerState {
         }
     }
 
-    /// Accepts again after a pause, unless the server is full. The pause goes on if the kernel has
-    /// no memory for the registration.
+    /// Accepts again after a pause, unless the server is full. The pause continues if the kernel
+    /// has no memory for the registration.
     pub(super) fn resume(&self) {
         if self.is_full() {
             return;

@@ -1,10 +1,10 @@
 //! Networking: transports, protocols and servers for callbacks, and sockets for tasks.
 //!
-//! # Sockets of tasks
+//! # Sockets for tasks
 //!
 //! [`TcpListener`] and [`UnixListener`] listen, [`TcpStream`] and [`UnixStream`] are streams, and
-//! [`UdpSocket`] and [`UnixDatagram`] send datagrams. [`UnixSeqpacket`] has connections that keep
-//! the boundaries of messages.
+//! [`UdpSocket`] and [`UnixDatagram`] send datagrams. [`UnixSeqpacket`] is connected and keeps
+//! message boundaries.
 //!
 //! | | listeners | streams | datagrams |
 //! |---|---|---|---|
@@ -21,23 +21,24 @@
 //! | output | | `write`, `write_all`, `send_file`, `shutdown_write` | `send`, `send_to` |
 //! | descriptors, only Unix | | `send_fds`, `recv_fds` | `send_fds`, `recv_fds` |
 //! | batches | | | `recv_batch`, `send_batch`, `try_send_batch`, `max_segments` |
-//! | facts | | | `enable`, `features` |
+//! | metadata | | | `enable`, `features` |
 //! | readiness | | `readable`, `writable`, `ready` | `readable`, `writable`, `ready` |
 //! | other calls | | `try_io` | `try_io`, `io` |
 //! | limits | `max_connections` | [`timeout`](crate::timeout) | [`timeout`](crate::timeout) |
 //! | buffers | | `send_buffer`, `recv_buffer` | `send_buffer`, `recv_buffer` |
 //! | errors | `take_error` | `take_error` | `take_error` |
 //!
-//! The methods of streams that both families have are those of [`ConnectedSocket`]. Each option has
-//! a setter and a getter.
+//! The methods that TCP and Unix streams share are on [`ConnectedSocket`]. Each option has a setter
+//! and a getter.
 //!
-//! # Descriptors that travel
+//! # Passing descriptors
 //!
-//! Unix sockets pass descriptors to other processes: `send_fds` and `recv_fds` of the sockets of
-//! tasks, and of this module for a socket with [`add_reader`](crate::LoopHandle::add_reader). A
-//! [`Transport`] passes them if its stream is an [`FdStream`]. Received descriptors are
-//! close-on-exec from the start. Every other read closes the descriptors that come with its bytes,
-//! so a peer cannot fill the table of descriptors of a process that expects none.
+//! Unix sockets pass descriptors to other processes: with the methods `send_fds` and `recv_fds` in
+//! tasks, and with this module's functions of the same names for a socket with
+//! [`add_reader`](crate::LoopHandle::add_reader). A [`Transport`] passes them if its stream is an
+//! [`FdStream`]. Received descriptors are close-on-exec from the start. Every other read closes the
+//! descriptors that come with its bytes, so a peer cannot fill the descriptor table of a process
+//! that expects none.
 //!
 //! # Errors
 //!

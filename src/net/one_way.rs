@@ -1,4 +1,4 @@
-//! Streams of one direction, for transports: the output or the input of a child, a FIFO.
+//! One-directional streams for transports: the output or the input of a child, a FIFO.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -8,7 +8,7 @@ use mainspring_sys::nonblocking;
 
 use super::transport_stream::{TransportStream, is_unbuffered, write_slices};
 
-/// A stream that is only read, so that a transport can own it: the standard output of a
+/// A read-only stream, so that a transport can own it: the standard output of a
 /// [child](crate::process::Child::take_stdout), for example. Writing to it is the error
 /// `BrokenPipe`.
 ///
@@ -35,7 +35,7 @@ pub struct ReadOnly<R> {
 }
 
 impl<R> ReadOnly<R> {
-    /// Makes a stream of a reader.
+    /// Creates a stream from a reader.
     pub fn new(reader: R) -> ReadOnly<R> {
         ReadOnly { reader }
     }
@@ -71,7 +71,7 @@ where
     }
 }
 
-/// A pipe that is only written, so that a transport can own it: the standard input of a
+/// A write-only pipe, so that a transport can own it: the standard input of a
 /// [child](crate::process::Child::take_stdin), for example. There is nothing to read. The
 /// connection is lost with `BrokenPipe` when the reader has closed its end.
 ///
@@ -100,7 +100,7 @@ pub struct WriteOnly<W> {
 }
 
 impl<W> WriteOnly<W> {
-    /// Makes a stream of a writer.
+    /// Creates a stream from a writer.
     pub fn new(writer: W) -> WriteOnly<W> {
         WriteOnly { writer }
     }

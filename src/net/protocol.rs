@@ -15,14 +15,14 @@ use crate::event_loop::LoopHandle;
 ///
 /// Pairs of `pause_writing` and `resume_writing` come in between. `connection_lost` is called
 /// exactly once and last. Two kinds of protocols are dropped without that call: one that has
-/// panicked, and those of a loop that is dropped.
+/// panicked, and those of a dropped loop.
 ///
 /// An error returned from a method ends the connection at once: the queue is dropped, and
 /// `connection_lost` and the exception handler get the error. `WouldBlock` and `Interrupted` are
 /// not errors here.
 ///
-/// The exception handler does not get errors that mean that the peer has gone
-/// ([`Error::is_disconnect`]), neither from the loop nor from a method. Set
+/// Errors that only mean that the peer is gone ([`Error::is_disconnect`]) do not go to the
+/// exception handler, whether they come from the loop or from a method. Set
 /// [`report_disconnects`](crate::EventLoopBuilder::report_disconnects) to get them. The rule for
 /// detached tasks is the same.
 ///
@@ -58,8 +58,8 @@ pub trait Protocol<S> {
         data: &[u8],
     ) -> Result<()>;
 
-    /// Called at the end of the input. The default closes the connection. Without that it stays
-    /// open for writing until [`close`](Transport::close) or
+    /// Called at the end of the input. The default closes the connection. Otherwise it stays open
+    /// for writing until [`close`](Transport::close) or
     /// [`shutdown_write`](Transport::shutdown_write).
     ///
     /// # Errors
@@ -72,8 +72,8 @@ pub trait Protocol<S> {
     }
 
     /// Called when the queue is longer than the high-water mark, because the peer reads more slowly
-    /// than you write. The default pauses reading: a peer that does not read its answers cannot
-    /// cause more of them. Other writes to this connection, as in a chat, are still queued: check
+    /// than you write. The default pauses reading: a peer that does not read responses cannot
+    /// request more of them. Other writes to this connection, as in a chat, are still queued: check
     /// [`queued`](Transport::queued), and [`abort`](Transport::abort) peers that are too slow.
     ///
     /// If you override this, override [`resume_writing`](Protocol::resume_writing) as well.
@@ -104,7 +104,7 @@ pub trait Protocol<S> {
         Ok(())
     }
 
-    /// Called last. `reason` is None if this side has closed, or if both directions have ended;
+    /// Called last. `reason` is `None` if this side has closed, or if both directions have ended;
     /// otherwise it is the error. The end of the peer's input is not an error:
     /// [`eof_received`](Self::eof_received) was called for it, and its default closes. An error
     /// that is not a [disconnect](crate::Error::is_disconnect), such as a full disk, also goes to

@@ -14,13 +14,13 @@ use crate::awaits::located;
 use crate::task::budget;
 
 impl ConnectedSocket {
-    /// Writes the bytes of `file` in `range`. Returns their number, which is less if the file ends
-    /// before. If the future is dropped, a part may have been written.
+    /// Writes the bytes of `file` in `range`. Returns their number, which is smaller if the file
+    /// ends earlier. If the future is dropped, a part may have been written.
     ///
-    /// The position of the file is neither used nor changed, so several tasks may send one file. On
-    /// Linux the kernel sends the pages of the file by sendfile(2), and no byte is copied through
-    /// this process. On other systems the file is read in pieces. A part of the file that is not in
-    /// memory is read from the disk meanwhile, which blocks the loop.
+    /// The file position is neither used nor changed, so several tasks may send one file. On Linux,
+    /// sendfile(2) sends the file's pages without copying them through this process. On other
+    /// systems the file is read in pieces. A part of the file that is not in the page cache is read
+    /// from disk, which blocks the loop.
     ///
     /// ```
     /// use mainspring::{EventLoop, net::UnixStream};
@@ -45,7 +45,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of reading the file; those of [`write`](ConnectedSocket::write).
+    /// The errors of reading the file; the errors of [`write`](ConnectedSocket::write).
     pub fn send_file(
         &self,
         file: &File,

@@ -1,4 +1,4 @@
-//! Servers of callbacks: a listener and the connections that came from it.
+//! Servers for callbacks: a listener and its accepted connections.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -23,17 +23,17 @@ use crate::event_loop::source::Source;
 use crate::handle::Handle;
 use crate::watchers::{Registration, Role};
 
-/// Time in which [`Server::close_clients`] closes all connections.
+/// Time limit of [`Server::close_clients`].
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// A server: reports its connections, limits them, and ends them. Clones are the same server;
-/// dropping it changes nothing.
+/// Handle of a server, to count, limit and close its connections. Clones refer to the same server;
+/// dropping a handle has no effect.
 ///
 /// The number of connections is limited only by descriptors, so one client can take all of them. In
-/// a daemon, set [`max_connections`](Server::set_max_connections) below the limit of descriptors of
-/// the process, to 900 of 1024 for example, so that some are left for its own files. Set an
-/// [idle limit](Server::set_idle_limit), too. The guide builds
-/// [a daemon with both](crate::guide::a_daemon_from_zero_to_systemd#limits-and-time-limits).
+/// a daemon, set [`max_connections`](Server::set_max_connections) below the descriptor limit of the
+/// process (for example, 900 of 1024), so that descriptors are left for other files. Set an [idle
+/// limit](Server::set_idle_limit), too. The guide builds [a daemon with
+/// both](crate::guide::a_daemon_from_zero_to_systemd#limits-and-time-limits).
 #[derive(Clone)]
 pub struct Server {
     state: Rc<ServerState>,
@@ -63,16 +63,16 @@ impl Server {
     /// Stops accepting and closes the listener at once. Open connections stay open. A second call
     /// does nothing.
     ///
-    /// Three ways to end the connections, with what a client gets that still has a request to send:
+    /// Three ways to end the connections, and their effect on a client with more requests to send:
     ///
     /// | call | queued output | later requests |
     /// |---|---|---|
-    /// | none: [`run`](crate::EventLoop::run) returns when the last client has left | is sent | are answered |
+    /// | none: [`run`](crate::EventLoop::run) returns when the last client has disconnected | is sent | are answered |
     /// | [`close_clients_within`](Server::close_clients_within) | is sent, up to the limit | are dropped |
     /// | [`abort_clients`](Server::abort_clients) | is dropped | are dropped |
     ///
-    /// A drain is the first way, with the third one after a time limit:
-    /// [the guide has an example](crate::guide::a_daemon_from_zero_to_systemd#drain-on-sigterm).
+    /// The first way, followed by the third one after a time limit, drains a server: [the guide has
+    /// an example](crate::guide::a_daemon_from_zero_to_systemd#drain-on-sigterm).
     pub fn close(&self) {
         let state = &self.state;
         if let Some(watch) = state.watch.take() {
@@ -82,7 +82,7 @@ impl Server {
         }
     }
 
-    /// Closes every connection after its queue is sent, within two seconds. After that the rest of
+    /// Closes every connection after its queue is sent, within two seconds. Then what is left of
     /// the queue is dropped, and the protocol gets the error [`TimedOut`](crate::Error::TimedOut).
     pub fn close_clients(&self) {
         self.close_clients_within(CLOSE_LIMIT);
@@ -107,7 +107,7 @@ impl Server {
         self.for_each(|client| client.close_within(limit));
     }
 
-    /// Closes every connection now, without sending its queue.
+    /// Closes every connection at once, without sending its queue.
     pub fn abort_clients(&self) {
         self.for_each(Transport::abort);
     }
@@ -120,7 +120,7 @@ impl Server {
     }
 
     /// Sets the limit of open connections. Clients beyond it wait in the kernel's backlog until a
-    /// connection ends. Zero accepts no client. Default: `usize::MAX`, which is no limit.
+    /// connection ends. Zero accepts no clients. Default: `usize::MAX`, no limit.
     ///
     /// A limit below the number of open connections closes none of them.
     pub fn set_max_connections(&self, connections: usize) {
@@ -128,13 +128,13 @@ impl Server {
         self.state.resume();
     }
 
-    /// Returns the limit of open connections; `usize::MAX` is none.
+    /// Returns the limit of open connections; `usize::MAX` means no limit.
     pub fn max_connections(&self) -> usize {
         self.state.max_connections.get()
     }
 
     /// Calls `admit` with the address of each client accepted from now on, before its protocol is
-    /// made. False closes the connection at once; it counts as accepted.
+    /// created. If it returns false, the connection is closed at once; it still counts as accepted.
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -155,7 +155,7 @@ impl Server {
     }
 
     /// Sets the [idle limit](Transport::set_idle_limit) of connections accepted from now on; `None`
-    /// is no limit. A protocol may change its own limit in `connection_made`.
+    /// means no limit. A protocol may change the limit of its connection in `connection_made`.
     pub fn set_idle_limit(&self, limit: Option<Duration>) {
         self.state.idle_limit.set(limit);
     }
@@ -182,18 +182,18 @@ impl fmt::Debug for Server {
 impl<S: 'static> LoopHandle<S> {
     /// Serves each connection of `listener` with `closure`, which is called with the input.
     ///
-    /// `listener` is any value with the descriptor of a listening stream socket: a listener of std,
-    /// or the result of [`listen`](crate::net::listen). The loop owns it from now on. It becomes
-    /// non-blocking and stays so, also for a process that shares it. TCP connections get
+    /// `listener` is any value with the descriptor of a listening stream socket: a std listener, or
+    /// the result of [`listen`](crate::net::listen). The loop owns it from now on. It becomes
+    /// non-blocking and stays so, even for other processes that share it. TCP connections get
     /// `TCP_NODELAY`, because the loop writes whole messages.
     ///
-    /// While a peer does not read its answers, its connection is not read either, see
-    /// [`pause_writing`](Protocol::pause_writing). If the closure fails, its connection is closed
+    /// While a peer does not read, its connection is not read from either (back-pressure, see
+    /// [`pause_writing`](Protocol::pause_writing)). If the closure fails, its connection is closed
     /// and the error is reported; other connections stay open.
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyWatched`]; [`Error::Watch`]; [`Error::Create`] if there is no descriptor for
+    /// [`Error::AlreadyWatched`]; [`Error::Watch`]; [`Error::Create`] if no descriptor is left for
     /// the reserve; [`Error::Closed`].
     ///
     /// ```
@@ -234,15 +234,15 @@ impl<S: 'static> LoopHandle<S> {
         self.serve_as(Box::new(listener), factory, Announce::Never, Location::caller())
     }
 
-    /// Serves each connection of `listener` with a new protocol, which `factory` makes.
-    /// Otherwise like [`serve`](LoopHandle::serve).
+    /// Serves each connection of `listener` with a new protocol, created by `factory`. Otherwise
+    /// like [`serve`](LoopHandle::serve).
     ///
-    /// A panic of the factory costs the connection for which it was called; the server stays open.
-    /// The panic follows the [`PanicPolicy`](crate::PanicPolicy).
+    /// A panic of the factory closes only the connection for which it was called; the server stays
+    /// open. The panic follows the [`PanicPolicy`](crate::PanicPolicy).
     ///
     /// # Errors
     ///
-    /// Those of [`serve`](LoopHandle::serve).
+    /// Same as [`serve`](LoopHandle::serve).
     #[track_caller]
     pub fn serve_with<L, F, P>(&self, listener: L, factory: F) -> Result<Server>
     where

@@ -22,7 +22,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// Those of getsockname(2).
+    /// The errors of getsockname(2).
     pub fn local_addr(&self) -> io::Result<Address> {
         socket::local_addr(self)
     }
@@ -31,7 +31,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// Those of getpeername(2): `NotConnected` if the connection is over.
+    /// The errors of getpeername(2): `NotConnected` if the connection is over.
     pub fn peer_addr(&self) -> io::Result<Address> {
         socket::peer_addr(self)
     }

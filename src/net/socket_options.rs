@@ -10,8 +10,8 @@ use super::udp_socket::UdpSocket;
 use super::unix_datagram::UnixDatagram;
 
 impl ConnectedSocket {
-    /// Sends small pieces at once (`TCP_NODELAY`) if `on`. Otherwise the kernel waits for more
-    /// bytes or for the peer's acknowledgement. Default: on for streams that a
+    /// Turns `TCP_NODELAY` on or off. If on, small segments are sent at once; if off, the kernel
+    /// waits for more bytes or for the peer's acknowledgement. Default: on for streams that a
     /// [`TcpListener`](crate::net::TcpListener) has accepted, otherwise off.
     ///
     /// ```
@@ -30,16 +30,16 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2), for example if this is not a TCP socket.
+    /// The errors of setsockopt(2), for example if this is not a TCP socket.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
         socket::set_nodelay(self, on)
     }
 
-    /// Returns true if small pieces are sent at once.
+    /// Returns true if `TCP_NODELAY` is on.
     ///
     /// # Errors
     ///
-    /// Those of getsockopt(2), for example if this is not a TCP socket.
+    /// The errors of getsockopt(2), for example if this is not a TCP socket.
     pub fn nodelay(&self) -> io::Result<bool> {
         socket::nodelay(self)
     }
@@ -50,7 +50,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2).
+    /// The errors of setsockopt(2).
     pub fn set_keepalive(&self, on: bool) -> io::Result<()> {
         socket::set_keepalive(self, on)
     }
@@ -59,7 +59,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of getsockopt(2).
+    /// The errors of getsockopt(2).
     pub fn keepalive(&self) -> io::Result<bool> {
         socket::keepalive(self)
     }
@@ -70,7 +70,7 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// `InvalidInput` for a time or a count that is zero or too large; `Unsupported` if the system
-    /// has no such options (OpenBSD); those of setsockopt(2).
+    /// has no such options (OpenBSD); the errors of setsockopt(2).
     pub fn set_keepalive_times(&self, times: &KeepaliveTimes) -> io::Result<()> {
         socket::set_keepalive_times(self, times)
     }
@@ -79,7 +79,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// `Unsupported` if the system has no such options; those of getsockopt(2).
+    /// `Unsupported` if the system has no such options; the errors of getsockopt(2).
     pub fn keepalive_times(&self) -> io::Result<KeepaliveTimes> {
         socket::keepalive_times(self)
     }
@@ -91,7 +91,7 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// `InvalidInput` for zero and for more than 24 days; `Unsupported` if the system has no such
-    /// option (all except Linux); those of setsockopt(2).
+    /// option (all except Linux); the errors of setsockopt(2).
     pub fn set_user_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
         socket::set_user_timeout(self, limit)
     }
@@ -100,7 +100,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// `Unsupported` if the system has no such option; those of getsockopt(2).
+    /// `Unsupported` if the system has no such option; the errors of getsockopt(2).
     pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
         socket::user_timeout(self)
     }
@@ -124,7 +124,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2).
+    /// The errors of setsockopt(2).
     pub fn set_linger_zero(&self, on: bool) -> io::Result<()> {
         socket::set_linger_zero(self, on)
     }
@@ -135,7 +135,7 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2).
+    /// The errors of setsockopt(2).
     #[deprecated = "a linger time would block the loop; use `set_linger_zero`"]
     #[allow(deprecated)]
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
@@ -143,11 +143,11 @@ impl ConnectedSocket {
     }
 
     /// Returns how long close(2) waits for unsent data (`SO_LINGER`): zero resets the connection,
-    /// None sends in the background.
+    /// `None` sends in the background.
     ///
     /// # Errors
     ///
-    /// Those of getsockopt(2).
+    /// The errors of getsockopt(2).
     pub fn linger(&self) -> io::Result<Option<Duration>> {
         socket::linger(self)
     }
@@ -172,7 +172,7 @@ macro_rules! options {
             ///
             /// # Errors
             ///
-            /// Those of setsockopt(2).
+            /// The errors of setsockopt(2).
             pub fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
                 socket::set_send_buffer(self, bytes)
             }
@@ -181,7 +181,7 @@ macro_rules! options {
             ///
             /// # Errors
             ///
-            /// Those of getsockopt(2).
+            /// The errors of getsockopt(2).
             pub fn send_buffer(&self) -> io::Result<usize> {
                 socket::send_buffer(self)
             }
@@ -191,7 +191,7 @@ macro_rules! options {
             ///
             /// # Errors
             ///
-            /// Those of setsockopt(2).
+            /// The errors of setsockopt(2).
             pub fn set_recv_buffer(&self, bytes: usize) -> io::Result<()> {
                 socket::set_recv_buffer(self, bytes)
             }
@@ -200,16 +200,16 @@ macro_rules! options {
             ///
             /// # Errors
             ///
-            /// Those of getsockopt(2).
+            /// The errors of getsockopt(2).
             pub fn recv_buffer(&self) -> io::Result<usize> {
                 socket::recv_buffer(self)
             }
 
-            /// Takes the error that is stored at the socket (`SO_ERROR`); the next call finds none.
+            /// Takes the pending error of the socket (`SO_ERROR`); the next call returns `None`.
             ///
             /// # Errors
             ///
-            /// Those of getsockopt(2).
+            /// The errors of getsockopt(2).
             pub fn take_error(&self) -> io::Result<Option<io::Error>> {
                 socket::take_error(self)
             }

@@ -18,8 +18,9 @@ use crate::error::{Error, Result};
 /// A TCP listener of a task.
 ///
 /// The number of connections is limited only by descriptors, so one client can take all of them. In
-/// a daemon, set [`max_connections`](TcpListener::set_max_connections) to the process's limit of
-/// descriptors less those that it needs itself, and set an [idle limit](TcpListener#idle-limit).
+/// a daemon, set [`max_connections`](TcpListener::set_max_connections) to the descriptor limit of
+/// the process minus the descriptors for other files, and set an [idle
+/// limit](TcpListener#idle-limit).
 ///
 /// ```
 /// use mainspring::{EventLoop, net::{TcpListener, TcpStream}};
@@ -60,8 +61,8 @@ use crate::error::{Error, Result};
 /// # Idle limit
 ///
 /// Put a [`timeout`](crate::timeout) around each read, to end the connection of a client that sends
-/// nothing. A read that is dropped has lost no byte. Put one around each write, to end the
-/// connection of a client that reads nothing. Dropping the stream makes room for the next client.
+/// nothing. Dropping a read loses no bytes. Put one around each write, to end the connection of a
+/// client that reads nothing. Dropping the stream makes room for the next client.
 ///
 /// ```
 /// use mainspring::net::{TcpListener, TcpStream};
@@ -106,7 +107,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`] with the address; [`Error::Create`] if there is no descriptor for the
+    /// [`Error::Listen`] with the address; [`Error::Create`] if no descriptor is left for the
     /// reserve; `InvalidInput` if the value is not an internet address.
     pub fn bind(address: impl IntoAddress) -> Result<TcpListener> {
         TcpListener::bind_with(address, &ListenOptions::default())
@@ -116,7 +117,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](TcpListener::bind).
+    /// Same as [`bind`](TcpListener::bind).
     pub fn bind_with(address: impl IntoAddress, options: &ListenOptions) -> Result<TcpListener> {
         let address = Address::Inet(inet(&address.into_address()?)?);
         let listener = TaskListener::bind(&address, options)?;
@@ -124,7 +125,7 @@ impl TcpListener {
         Ok(TcpListener { listener })
     }
 
-    /// Takes over a listener of std, or an inherited one. It becomes non-blocking, and accepted
+    /// Takes over a std listener, or an inherited one. It becomes non-blocking, and accepted
     /// connections have `TCP_NODELAY`.
     ///
     /// # Errors
@@ -137,7 +138,7 @@ impl TcpListener {
         Ok(TcpListener { listener })
     }
 
-    /// Returns the listener as one of std, non-blocking.
+    /// Returns the listener as a std listener, still non-blocking.
     ///
     /// ```
     /// use mainspring::net::TcpListener;
@@ -153,9 +154,9 @@ impl TcpListener {
 
     /// Accepts a connection, and returns it with the address of its peer.
     ///
-    /// At the [limit of connections](TcpListener::set_max_connections) this waits for the end of
-    /// one. At the limit of descriptors it waits as well. Clients that cannot be accepted for long
-    /// are turned away, and the first time is reported to the [exception
+    /// At the [connection limit](TcpListener::set_max_connections) this waits until a connection
+    /// ends. At the descriptor limit it waits as well. Clients that cannot be accepted for a long
+    /// time are turned away, which is reported once to the [exception
     /// handler](crate::LoopHandle::set_exception_handler). An error of a single connection is
     /// skipped.
     ///
@@ -163,7 +164,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// [`Error::Accept`] if the listener can no longer accept; those of
+    /// [`Error::Accept`] if the listener can no longer accept; the errors of
     /// [`Io::readable`](crate::Io::readable).
     pub fn accept(&self) -> impl Future<Output = Result<(TcpStream, SocketAddr)>> {
         located(|| "accept", async move {
@@ -173,24 +174,24 @@ impl TcpListener {
         })
     }
 
-    /// Returns the address at which it listens.
+    /// Returns the address on which it listens.
     ///
     /// # Errors
     ///
-    /// Those of getsockname(2).
+    /// The errors of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         inet(&self.listener.local_addr()?)
     }
 
-    /// Returns the number of accepted streams that are open, see
+    /// Returns the number of open accepted streams, see
     /// [`set_max_connections`](TcpListener::set_max_connections).
     pub fn connections(&self) -> usize {
         self.listener.limit().open()
     }
 
-    /// Sets the limit of accepted streams that are open. Clients beyond it wait in the kernel's
-    /// backlog until a stream ends, and [`accept`](TcpListener::accept) is pending. Zero accepts no
-    /// client. Default: `usize::MAX`, which is no limit.
+    /// Sets the limit of open accepted streams. At the limit, [`accept`](TcpListener::accept) is
+    /// pending, and further clients wait in the kernel's backlog until a stream ends. Zero accepts
+    /// no clients. Default: `usize::MAX`, no limit.
     ///
     /// A stream counts from `accept` until it is dropped, or until
     /// [`into_socket`](crate::net::TcpStream::into_socket) takes it out of the loop. Halves count
@@ -222,16 +223,16 @@ impl TcpListener {
         self.listener.limit().set_max(connections);
     }
 
-    /// Returns the limit of accepted streams that are open; `usize::MAX` is none.
+    /// Returns the limit of open accepted streams; `usize::MAX` means no limit.
     pub fn max_connections(&self) -> usize {
         self.listener.limit().max()
     }
 
-    /// Takes the error that is stored at the socket (`SO_ERROR`); the next call finds none.
+    /// Takes the pending error of the socket (`SO_ERROR`); the next call returns `None`.
     ///
     /// # Errors
     ///
-    /// Those of getsockopt(2).
+    /// The errors of getsockopt(2).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         mainspring_sys::socket::take_error(self)
     }

@@ -64,7 +64,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// [`Error::Connect`] with the error of bind(2) if `local` cannot be bound; those of
+    /// [`Error::Connect`] with the error of bind(2) if `local` cannot be bound; the errors of
     /// [`connect`](TcpStream::connect).
     pub fn connect_from(
         local: impl IntoAddress,
@@ -78,11 +78,11 @@ impl TcpStream {
         })
     }
 
-    /// Connects to `address` within the time `limit`.
+    /// Connects to `address` within `limit`.
     ///
     /// # Errors
     ///
-    /// [`Error::Connect`] with `TimedOut`; those of [`connect`](TcpStream::connect).
+    /// [`Error::Connect`] with `TimedOut`; the errors of [`connect`](TcpStream::connect).
     pub fn connect_timeout(
         address: impl IntoAddress,
         limit: Duration,
@@ -94,13 +94,13 @@ impl TcpStream {
         })
     }
 
-    /// Connects to the first of `addresses` that answers. The time `limit` is for all of them
-    /// together.
+    /// Connects to the first of `addresses` that answers. `limit` is the total time for all
+    /// attempts.
     ///
     /// The attempts alternate between IPv6 and IPv4, beginning with the family of the first
     /// address. The next attempt begins when one has failed, or after 250 ms, while earlier
-    /// attempts go on (RFC 8305, "happy eyeballs"). The first success wins, and the other sockets
-    /// are closed.
+    /// attempts continue (RFC 8305, "happy eyeballs"). The first success wins, and the other
+    /// sockets are closed.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl TcpStream {
     }
 
     /// Looks `host` up in the loop's blocking pool, and connects to [the first address that
-    /// answers](TcpStream::connect_any). The time `limit` includes the lookup.
+    /// answers](TcpStream::connect_any). `limit` includes the lookup.
     ///
     /// A host is the text `name:port`, a pair of a name and a port, a [`Host`], or an address.
     ///
@@ -161,7 +161,7 @@ impl TcpStream {
         })
     }
 
-    /// Takes over a stream of std, which becomes non-blocking.
+    /// Takes over a std stream, and makes it non-blocking.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl TcpStream {
         Ok(TcpStream { socket: ConnectedSocket::new(io) })
     }
 
-    /// Returns the stream as one of std, non-blocking.
+    /// Returns the stream as a std stream, still non-blocking.
     ///
     /// ```
     /// use mainspring::net::TcpStream;
@@ -203,7 +203,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of getsockname(2).
+    /// The errors of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         inet(&self.socket.socket().local_addr()?)
     }
@@ -212,7 +212,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of getpeername(2): `NotConnected` if the connection is over.
+    /// The errors of getpeername(2): `NotConnected` if the connection is over.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         inet(&self.socket.socket().peer_addr()?)
     }

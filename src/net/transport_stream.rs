@@ -14,9 +14,9 @@ use crate::event_loop::read_buffer::is_plain_source;
 
 /// A byte stream with a descriptor for each direction, usually the same one.
 ///
-/// Every type that is `AsFd`, and that can be read and written through a shared reference, is one:
-/// sockets of std and of this crate, files, and user-defined wrappers. A [`PipePair`] joins two
-/// descriptors.
+/// Every type that is `AsFd`, and that can be read and written through a shared reference,
+/// implements it: sockets of std and of this crate, files, and user-defined wrappers. A
+/// [`PipePair`] joins two descriptors.
 pub trait TransportStream {
     /// Reads once; 0 is end of file.
     ///
@@ -36,7 +36,7 @@ pub trait TransportStream {
     ///
     /// # Errors
     ///
-    /// Those of [`write`](TransportStream::write).
+    /// Same as [`write`](TransportStream::write).
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Ends the writing direction: the peer reads end of file after the last byte.
@@ -60,8 +60,8 @@ pub trait TransportStream {
     ///
     /// The loop calls this when it begins to read: after `attach`, after a pause, and after each
     /// read that returned bytes. After true it reads again, without an event, until a read returns
-    /// `WouldBlock`. So true may be wrong, and costs one read; false must be certain. The default
-    /// is true. The blanket implementation returns false for files, pipes and sockets of std.
+    /// `WouldBlock`. So a wrong true costs one read; false must be certain. The default is true.
+    /// The blanket implementation returns false for files, pipes and sockets of std.
     fn has_buffered(&self) -> bool {
         true
     }

@@ -17,12 +17,12 @@ use crate::task::budget;
 
 /// A UDP socket of a task.
 ///
-/// A datagram that is longer than the buffer is cut, and the rest is lost. A datagram may be empty:
-/// 0 does not mean end of file.
+/// A datagram longer than the buffer is truncated. A datagram may be empty: 0 does not mean end of
+/// file.
 ///
-/// On a [connected](UdpSocket::connect) socket a refused datagram (`ConnectionRefused`, also
-/// `HostUnreachable`) is the error of one later call. The socket stays usable, so a loop that
-/// receives skips such errors: [`Operation::classify`](crate::net::Operation::classify) returns
+/// On a [connected](UdpSocket::connect) socket the refusal of a datagram (`ConnectionRefused` or
+/// `HostUnreachable`) is the error of one later call. The socket stays usable, so a receive loop
+/// should skip such errors: [`Operation::classify`](crate::net::Operation::classify) returns
 /// [`ErrorClass::OneOff`](crate::net::ErrorClass::OneOff) for them.
 ///
 /// ```
@@ -59,7 +59,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](UdpSocket::bind).
+    /// Same as [`bind`](UdpSocket::bind).
     pub fn bind_with(address: impl IntoAddress, options: &BindOptions) -> Result<UdpSocket> {
         let address = Address::Inet(inet(&address.into_address()?)?);
         let fd = socket::bind_datagram(&address, options)
@@ -71,7 +71,7 @@ impl UdpSocket {
         })
     }
 
-    /// Takes over a socket of std, which becomes non-blocking.
+    /// Takes over a std socket, and makes it non-blocking.
     ///
     /// # Errors
     ///
@@ -80,8 +80,8 @@ impl UdpSocket {
         Ok(UdpSocket { io: Io::new(socket)?, batching: Batching::default() })
     }
 
-    /// Returns the socket as one of std, non-blocking, for example for
-    /// [`add_reader`](crate::LoopHandle::add_reader). Unlike the bind of std,
+    /// Returns the socket as a std socket, still non-blocking, for example for
+    /// [`add_reader`](crate::LoopHandle::add_reader). Unlike std's `bind`,
     /// [`bind`](UdpSocket::bind) names the address in its error.
     ///
     /// ```
@@ -108,7 +108,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of connect(2); `InvalidInput` if the value is not an internet address.
+    /// The errors of connect(2); `InvalidInput` if the value is not an internet address.
     pub fn connect(&self, address: impl IntoAddress) -> io::Result<()> {
         self.io.get_ref().connect(inet(&address.into_address()?)?)
     }
@@ -117,7 +117,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of sendto(2) and of [`Io::writable`]; `InvalidInput` if the value is not an internet
+    /// The errors of sendto(2) and [`Io::writable`]; `InvalidInput` if the value is not an internet
     /// address.
     pub fn send_to(
         &self,
@@ -135,7 +135,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of recvfrom(2) and of [`Io::readable`].
+    /// The errors of recvfrom(2) and [`Io::readable`].
     pub fn recv_from(
         &self,
         buffer: &mut [u8],
@@ -147,7 +147,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`recv_from`](UdpSocket::recv_from).
+    /// Same as [`recv_from`](UdpSocket::recv_from).
     pub fn peek_from(
         &self,
         buffer: &mut [u8],
@@ -159,7 +159,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of getsockname(2).
+    /// The errors of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.io.get_ref().local_addr()
     }
@@ -168,7 +168,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of getpeername(2): `NotConnected`.
+    /// The errors of getpeername(2): `NotConnected`.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.io.get_ref().peer_addr()
     }

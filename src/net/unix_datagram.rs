@@ -16,8 +16,8 @@ use crate::io::Io;
 
 /// A Unix datagram socket of a task.
 ///
-/// Unlike UDP it loses no datagrams. A datagram that is longer than the buffer is cut, and the rest
-/// is lost. A datagram may be empty: 0 does not mean end of file.
+/// Unlike UDP it loses no datagrams. A datagram longer than the buffer is truncated. A datagram may
+/// be empty: 0 does not mean end of file.
 #[derive(Debug)]
 pub struct UnixDatagram {
     io: Io<StdSocket>,
@@ -39,7 +39,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](UnixDatagram::bind).
+    /// Same as [`bind`](UnixDatagram::bind).
     pub fn bind_with(address: impl IntoAddress, options: &BindOptions) -> Result<UnixDatagram> {
         let address = Address::Unix(unix(&address.into_address()?)?);
         let fd = socket::bind_datagram(&address, options)
@@ -55,7 +55,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of socket(2).
+    /// The errors of socket(2).
     pub fn unbound() -> Result<UnixDatagram> {
         UnixDatagram::from_new(StdSocket::unbound()?)
     }
@@ -64,7 +64,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of socketpair(2).
+    /// The errors of socketpair(2).
     pub fn pair() -> Result<(UnixDatagram, UnixDatagram)> {
         let (one, other) = StdSocket::pair()?;
         Ok((UnixDatagram::from_new(one)?, UnixDatagram::from_new(other)?))
@@ -77,7 +77,7 @@ impl UnixDatagram {
         Ok(UnixDatagram { io: Io::nonblocking(socket, both), batching: Batching::default() })
     }
 
-    /// Takes over a socket of std, which becomes non-blocking.
+    /// Takes over a std socket, and makes it non-blocking.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl UnixDatagram {
         Ok(UnixDatagram { io: Io::new(socket)?, batching: Batching::default() })
     }
 
-    /// Returns the socket as one of std, non-blocking.
+    /// Returns the socket as a std socket, still non-blocking.
     pub fn into_std(self) -> StdSocket {
         self.io.into_inner()
     }
@@ -95,7 +95,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of connect(2); `InvalidInput` if the value is not the address of a Unix socket.
+    /// The errors of connect(2); `InvalidInput` if the value is not the address of a Unix socket.
     pub fn connect(&self, address: impl IntoAddress) -> io::Result<()> {
         let address = Address::Unix(unix(&address.into_address()?)?);
         socket::set_peer(self, &address)
@@ -103,8 +103,8 @@ impl UnixDatagram {
 
     /// Sends a datagram to the socket at `address`.
     ///
-    /// While the receiver is full, this tries again after pauses of 1 to 64 ms. No kernel reports
-    /// the room of a receiver to a sender that is not connected to it.
+    /// While the receiver's queue is full, this retries after pauses of 1 to 64 ms: no kernel
+    /// reports room in the receiver's queue to an unconnected sender.
     ///
     /// ```
     /// use mainspring::{EventLoop, net::UnixDatagram};
@@ -123,7 +123,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of sendto(2); `InvalidInput` if the value is not the address of a Unix socket.
+    /// The errors of sendto(2); `InvalidInput` if the value is not the address of a Unix socket.
     pub fn send_to(
         &self,
         bytes: &[u8],
@@ -139,7 +139,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of recvfrom(2) and of [`Io::readable`].
+    /// The errors of recvfrom(2) and [`Io::readable`].
     pub fn recv_from(
         &self,
         buffer: &mut [u8],
@@ -156,7 +156,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`recv_from`](UnixDatagram::recv_from).
+    /// Same as [`recv_from`](UnixDatagram::recv_from).
     pub fn peek_from(
         &self,
         buffer: &mut [u8],
@@ -168,8 +168,8 @@ impl UnixDatagram {
         })
     }
 
-    /// Sends a datagram with `fds` to the connected peer. The caller may close them then: the
-    /// kernel has its own references.
+    /// Sends a datagram with `fds` to the connected peer. The caller may then close its copies: the
+    /// kernel holds references.
     ///
     /// ```
     /// use mainspring::{EventLoop, net::UnixDatagram};
@@ -187,7 +187,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`UnixStream::send_fds`](super::UnixStream::send_fds); `NotConnected`.
+    /// The errors of [`UnixStream::send_fds`](super::UnixStream::send_fds); `NotConnected`.
     pub fn send_fds(
         &self,
         bytes: &[u8],
@@ -199,11 +199,11 @@ impl UnixDatagram {
     }
 
     /// Receives a datagram, and returns its length and the descriptors that came with it. Other
-    /// methods that receive close them.
+    /// receiving methods close them.
     ///
     /// # Errors
     ///
-    /// Those of [`UnixStream::recv_fds`](super::UnixStream::recv_fds).
+    /// Same as [`UnixStream::recv_fds`](super::UnixStream::recv_fds).
     pub fn recv_fds(
         &self,
         buffer: &mut [u8],
@@ -219,7 +219,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of getsockname(2).
+    /// The errors of getsockname(2).
     pub fn local_addr(&self) -> io::Result<UnixAddress> {
         unix(&socket::local_addr(self)?)
     }
@@ -228,7 +228,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of getpeername(2): `NotConnected`.
+    /// The errors of getpeername(2): `NotConnected`.
     pub fn peer_addr(&self) -> io::Result<UnixAddress> {
         unix(&socket::peer_addr(self)?)
     }

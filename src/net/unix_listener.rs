@@ -27,8 +27,8 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`] with the address. An existing file is an error: it is never removed here.
-    /// [`Error::Create`] if there is no descriptor for the reserve; `InvalidInput` if the value is
+    /// [`Error::Listen`] with the address. An existing file is an error; it is never removed.
+    /// [`Error::Create`] if no descriptor is left for the reserve; `InvalidInput` if the value is
     /// not the address of a Unix socket.
     pub fn bind(address: impl IntoAddress) -> Result<UnixListener> {
         UnixListener::bind_with(address, &ListenOptions::default())
@@ -38,13 +38,13 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](UnixListener::bind).
+    /// Same as [`bind`](UnixListener::bind).
     pub fn bind_with(address: impl IntoAddress, options: &ListenOptions) -> Result<UnixListener> {
         let address = Address::Unix(unix(&address.into_address()?)?);
         Ok(UnixListener { listener: TaskListener::bind(&address, options)? })
     }
 
-    /// Takes over a listener of std, or an inherited one. It becomes non-blocking.
+    /// Takes over a std listener, or an inherited one. It becomes non-blocking.
     ///
     /// # Errors
     ///
@@ -56,17 +56,17 @@ impl UnixListener {
         Ok(UnixListener { listener })
     }
 
-    /// Returns the listener as one of std, non-blocking.
+    /// Returns the listener as a std listener, still non-blocking.
     pub fn into_std(self) -> StdListener {
         self.listener.into_fd().into()
     }
 
-    /// Accepts a connection, and returns it with the address of its peer, which is mostly unnamed.
+    /// Accepts a connection, and returns it with the address of its peer, which is usually unnamed.
     /// Otherwise like [`TcpListener::accept`](crate::net::TcpListener::accept).
     ///
     /// # Errors
     ///
-    /// [`Error::Accept`] if the listener can no longer accept; those of
+    /// [`Error::Accept`] if the listener can no longer accept; the errors of
     /// [`Io::readable`](crate::Io::readable).
     pub fn accept(&self) -> impl Future<Output = Result<(UnixStream, UnixAddress)>> {
         located(|| "accept", async move {
@@ -76,22 +76,22 @@ impl UnixListener {
         })
     }
 
-    /// Returns the address at which it listens.
+    /// Returns the address on which it listens.
     ///
     /// # Errors
     ///
-    /// Those of getsockname(2).
+    /// The errors of getsockname(2).
     pub fn local_addr(&self) -> io::Result<UnixAddress> {
         unix(&self.listener.local_addr()?)
     }
 
-    /// Returns the number of accepted streams that are open, see
+    /// Returns the number of open accepted streams, see
     /// [`TcpListener::set_max_connections`](crate::net::TcpListener::set_max_connections).
     pub fn connections(&self) -> usize {
         self.listener.limit().open()
     }
 
-    /// Sets the limit of accepted streams that are open, like
+    /// Sets the limit of open accepted streams, like
     /// [`TcpListener::set_max_connections`](crate::net::TcpListener::set_max_connections).
     ///
     /// If the backlog is full too, connect(2) fails with ECONNREFUSED on the BSDs. On Linux it
@@ -121,16 +121,16 @@ impl UnixListener {
         self.listener.limit().set_max(connections);
     }
 
-    /// Returns the limit of accepted streams that are open; `usize::MAX` is none.
+    /// Returns the limit of open accepted streams; `usize::MAX` means no limit.
     pub fn max_connections(&self) -> usize {
         self.listener.limit().max()
     }
 
-    /// Takes the error that is stored at the socket (`SO_ERROR`); the next call finds none.
+    /// Takes the pending error of the socket (`SO_ERROR`); the next call returns `None`.
     ///
     /// # Errors
     ///
-    /// Those of getsockopt(2).
+    /// The errors of getsockopt(2).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         mainspring_sys::socket::take_error(self)
     }

@@ -1,4 +1,4 @@
-//! Unix sockets of sequenced packets, for tasks.
+//! Unix seqpacket sockets, for tasks.
 
 use std::future::Future;
 use std::io;
@@ -16,12 +16,12 @@ use crate::error::{Error, Result};
 use crate::io::Io;
 use crate::task::budget;
 
-/// A connected Unix socket of sequenced packets (`SOCK_SEQPACKET`): reliable and in order like a
-/// stream, in messages like datagrams.
+/// A connected Unix seqpacket socket (`SOCK_SEQPACKET`): reliable and ordered like a stream, with
+/// message boundaries like datagrams.
 ///
 /// Each [`send`](UnixSeqpacket::send) is one message, and each [`recv`](UnixSeqpacket::recv) gets
-/// one. A message that is longer than the buffer is cut, and the rest is lost. An empty message
-/// looks like the end of the connection, so do not send one.
+/// one. A message longer than the buffer is truncated. An empty message looks like the end of the
+/// connection, so do not send one.
 ///
 /// Apple systems and Solaris have no such sockets: opening one returns `Unsupported`.
 ///
@@ -72,13 +72,13 @@ impl UnixSeqpacket {
     ///
     /// # Errors
     ///
-    /// Those of socketpair(2): the process or the system is out of descriptors. `Unsupported`.
+    /// The errors of socketpair(2): the process or the system is out of descriptors. `Unsupported`.
     pub fn pair() -> Result<(UnixSeqpacket, UnixSeqpacket)> {
         let (one, other) = socket::seqpacket_pair()?;
         Ok((UnixSeqpacket::of_new(one), UnixSeqpacket::of_new(other)))
     }
 
-    /// Takes over a connected socket of sequenced packets, for example an inherited one. It becomes
+    /// Takes over a connected seqpacket socket, for example an inherited one. It becomes
     /// non-blocking.
     ///
     /// # Errors
@@ -94,8 +94,8 @@ impl UnixSeqpacket {
     ///
     /// # Errors
     ///
-    /// Those of send(2) and of [`Io::writable`]: `BrokenPipe` if the peer has gone, `EMSGSIZE` for
-    /// a message that is longer than the send buffer.
+    /// The errors of send(2) and [`Io::writable`]: `BrokenPipe` if the peer has disconnected,
+    /// `EMSGSIZE` for a message that is longer than the send buffer.
     pub fn send(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
         self.io.call(|| "send", Interest::WRITABLE, move |socket| socket::send(socket, bytes))
     }
@@ -107,16 +107,16 @@ impl UnixSeqpacket {
     ///
     /// # Errors
     ///
-    /// Those of recv(2) and of [`Io::readable`].
+    /// The errors of recv(2) and [`Io::readable`].
     pub fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         self.io.call(|| "recv", Interest::READABLE, move |socket| socket::recv(socket, buffer))
     }
 
-    /// Sends a message with `fds`, and returns its length. The caller may close them then.
+    /// Sends a message with `fds`, and returns its length. The caller may then close its copies.
     ///
     /// # Errors
     ///
-    /// Those of [`send`](UnixSeqpacket::send) and of
+    /// The errors of [`send`](UnixSeqpacket::send) and
     /// [`UnixStream::send_fds`](super::UnixStream::send_fds).
     pub fn send_fds(
         &self,
@@ -134,7 +134,7 @@ impl UnixSeqpacket {
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](UnixSeqpacket::recv) and of
+    /// The errors of [`recv`](UnixSeqpacket::recv) and
     /// [`UnixStream::recv_fds`](super::UnixStream::recv_fds).
     pub fn recv_fds(
         &self,
@@ -147,11 +147,11 @@ impl UnixSeqpacket {
         )
     }
 
-    /// Shuts down sending: the peer receives the end after the last message.
+    /// Shuts down sending: the peer receives the end of the connection after the last message.
     ///
     /// # Errors
     ///
-    /// Those of shutdown(2): `NotConnected`.
+    /// The errors of shutdown(2): `NotConnected`.
     pub fn shutdown_write(&self) -> io::Result<()> {
         socket::shutdown_write(&self.io)
     }
@@ -165,7 +165,7 @@ impl UnixSeqpacket {
     ///
     /// # Errors
     ///
-    /// Those of getsockname(2).
+    /// The errors of getsockname(2).
     pub fn local_addr(&self) -> io::Result<UnixAddress> {
         unix(&socket::local_addr(self)?)
     }
@@ -174,7 +174,7 @@ impl UnixSeqpacket {
     ///
     /// # Errors
     ///
-    /// Those of getpeername(2): `NotConnected` if the connection is over.
+    /// The errors of getpeername(2): `NotConnected` if the connection is over.
     pub fn peer_addr(&self) -> io::Result<UnixAddress> {
         unix(&socket::peer_addr(self)?)
     }
@@ -230,7 +230,7 @@ impl UnixSeqpacketListener {
     ///
     /// # Errors
     ///
-    /// Those of [`UnixListener::bind`](super::UnixListener::bind); `Unsupported`.
+    /// The errors of [`UnixListener::bind`](super::UnixListener::bind); `Unsupported`.
     pub fn bind(address: impl IntoAddress) -> Result<UnixSeqpacketListener> {
         UnixSeqpacketListener::bind_with(address, &ListenOptions::default())
     }
@@ -239,7 +239,7 @@ impl UnixSeqpacketListener {
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](UnixSeqpacketListener::bind).
+    /// Same as [`bind`](UnixSeqpacketListener::bind).
     pub fn bind_with(
         address: impl IntoAddress,
         options: &ListenOptions,
@@ -251,12 +251,12 @@ impl UnixSeqpacketListener {
         Ok(UnixSeqpacketListener { listener: TaskListener::of_new(fd)? })
     }
 
-    /// Accepts a connection, and returns it with the address of its peer, which is mostly unnamed.
+    /// Accepts a connection, and returns it with the address of its peer, which is usually unnamed.
     /// Otherwise like [`TcpListener::accept`](super::TcpListener::accept).
     ///
     /// # Errors
     ///
-    /// Those of [`UnixListener::accept`](super::UnixListener::accept).
+    /// Same as [`UnixListener::accept`](super::UnixListener::accept).
     pub fn accept(&self) -> impl Future<Output = Result<(UnixSeqpacket, UnixAddress)>> {
         located(|| "accept", async move {
             let (fd, from, _no_limit) = self.listener.accept().await?;
@@ -264,11 +264,11 @@ impl UnixSeqpacketListener {
         })
     }
 
-    /// Returns the address at which it listens.
+    /// Returns the address on which it listens.
     ///
     /// # Errors
     ///
-    /// Those of getsockname(2).
+    /// The errors of getsockname(2).
     pub fn local_addr(&self) -> io::Result<UnixAddress> {
         unix(&self.listener.local_addr()?)
     }

@@ -65,7 +65,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// [`Error::Connect`] with the error of bind(2) if `local` cannot be bound; those of
+    /// [`Error::Connect`] with the error of bind(2) if `local` cannot be bound; the errors of
     /// [`connect`](UnixStream::connect).
     pub fn connect_from(
         local: impl IntoAddress,
@@ -97,7 +97,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// [`Error::Connect`] with `TimedOut`; those of [`connect`](UnixStream::connect).
+    /// [`Error::Connect`] with `TimedOut`; the errors of [`connect`](UnixStream::connect).
     pub fn connect_timeout(
         address: impl IntoAddress,
         limit: Duration,
@@ -113,7 +113,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of socketpair(2): the process or the system is out of descriptors.
+    /// The errors of socketpair(2): the process or the system is out of descriptors.
     pub fn pair() -> Result<(UnixStream, UnixStream)> {
         let (one, other) = StdStream::pair()?;
         // Not `from_std`, which would look for other owners of the non-blocking flag.
@@ -126,7 +126,7 @@ impl UnixStream {
         Ok(UnixStream { socket: ConnectedSocket::unix(Socket::new(OwnedFd::from(stream))) })
     }
 
-    /// Takes over a stream of std, which becomes non-blocking.
+    /// Takes over a std stream, and makes it non-blocking.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl UnixStream {
         Ok(UnixStream { socket: ConnectedSocket::new(io) })
     }
 
-    /// Returns the stream as one of std, non-blocking.
+    /// Returns the stream as a std stream, still non-blocking.
     pub fn into_std(self) -> StdStream {
         OwnedFd::from(self.into_socket()).into()
     }
@@ -153,10 +153,11 @@ impl UnixStream {
         self.socket.into_split()
     }
 
-    /// Writes all of `bytes`, with `fds` attached to the first one. The caller may close them then:
-    /// the kernel has its own references.
+    /// Writes all of `bytes`, with `fds` attached to the first one. The caller may then close its
+    /// copies: the kernel holds references.
     ///
-    /// If the future is dropped, a part may have been written, the descriptors with its first byte.
+    /// If the future is dropped, a part may have been written, with the descriptors on its first
+    /// byte.
     ///
     /// ```
     /// use mainspring::{EventLoop, Io, net::UnixStream};
@@ -179,9 +180,9 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of sendmsg(2): `BrokenPipe` if the peer has gone, `ETOOMANYREFS` if too many sent
-    /// descriptors were not received yet. `InvalidInput` for more than
-    /// [`MAX_FDS`](super::MAX_FDS) descriptors, and for descriptors without a byte.
+    /// The errors of sendmsg(2): `BrokenPipe` if the peer has disconnected, `ETOOMANYREFS` if too
+    /// many descriptors are in flight. `InvalidInput` for more than [`MAX_FDS`](super::MAX_FDS)
+    /// descriptors, and for descriptors without a byte.
     pub fn send_fds(
         &self,
         bytes: &[u8],
@@ -198,15 +199,15 @@ impl UnixStream {
     /// the descriptors that came with them.
     ///
     /// A call returns the descriptors of at most one [`send_fds`](UnixStream::send_fds), together
-    /// with its first byte. Bytes sent before that may precede it. All other methods that read
-    /// close the descriptors that come with their bytes.
+    /// with its first byte. Bytes sent before that may precede it. All other reading methods close
+    /// the descriptors that come with their bytes.
     ///
     /// Cancel safe: if the future is dropped, nothing was read.
     ///
     /// # Errors
     ///
     /// [`LostFds`](super::LostFds), in an error of the kind `Other`, if not all descriptors have
-    /// arrived: the limit of descriptors is reached. Otherwise those of
+    /// arrived: the descriptor limit is reached. Otherwise the errors of
     /// [`read`](ConnectedSocket::read).
     pub fn recv_fds(
         &self,
@@ -219,7 +220,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of getsockname(2).
+    /// The errors of getsockname(2).
     pub fn local_addr(&self) -> io::Result<UnixAddress> {
         unix(&self.socket.socket().local_addr()?)
     }
@@ -228,7 +229,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of getpeername(2): `NotConnected` if the connection is over.
+    /// The errors of getpeername(2): `NotConnected` if the connection is over.
     pub fn peer_addr(&self) -> io::Result<UnixAddress> {
         unix(&self.socket.socket().peer_addr()?)
     }

@@ -16,14 +16,14 @@ use crate::event_loop::children::has_ended;
 use crate::event_loop::loop_core::LoopCore;
 use crate::handle::Handle;
 
-/// A program that a loop has started: its id, its end, its pipes, and signals to it.
+/// A program started by a loop: its id, its exit status, its pipes, and signals to it.
 ///
 /// Dropping it neither stops the program nor leaves a zombie: the loop reaps it. With
 /// [`kill_on_drop`](Child::kill_on_drop) the drop kills it. When the loop is closed, the program
-/// runs on; a later loop of this process reaps it.
+/// keeps running; a later loop of this process reaps it.
 ///
-/// A signal never reaches another process. After the end it is an error, and until then the number
-/// of a child is not used again.
+/// A signal never reaches another process: a pid is not reused before the child is reaped, and
+/// signalling a child that has exited is an error.
 ///
 /// ```
 /// use mainspring::{EventLoop, process::Child};
@@ -66,7 +66,7 @@ impl Child {
         self.handle
     }
 
-    /// Sets whether the drop of this value kills the program (`SIGKILL`). The loop reaps it.
+    /// Sets whether dropping this value kills the program (`SIGKILL`). The loop then reaps it.
     ///
     /// ```
     /// use mainspring::{EventLoop, process::{Child, wait_pid}};
@@ -90,8 +90,8 @@ impl Child {
     /// Completes with the exit status when the program has ended. Several futures of one child get
     /// the same status. Cancel safe.
     ///
-    /// It does not close the pipes. A program that reads its standard input to the end waits for
-    /// the drop of [`take_stdin`](Child::take_stdin).
+    /// It does not close the pipes. A program that reads its standard input to the end waits until
+    /// the pipe of [`take_stdin`](Child::take_stdin) is dropped.
     ///
     /// # Errors
     ///
@@ -101,16 +101,16 @@ impl Child {
         Wait::new(self.core.clone(), self.entry.clone())
     }
 
-    /// Returns the exit status if the loop has seen the end of the program.
+    /// Returns the exit status if the loop has noticed that the program exited.
     ///
     /// # Errors
     ///
-    /// Those of [`wait`](Child::wait).
+    /// Same as [`wait`](Child::wait).
     pub fn status(&self) -> Result<Option<ExitStatus>> {
         self.entry.status().transpose()
     }
 
-    /// Takes the pipe to standard input, of a command with [`Stdio::piped`].
+    /// Takes the pipe to standard input, if the command has [`Stdio::piped`].
     ///
     /// It can be written by callbacks ([`add_writer`](crate::LoopHandle::add_writer)), by tasks
     /// ([`Io::new`](crate::Io::new)) and as a transport ([`WriteOnly`](crate::net::WriteOnly), or
@@ -155,9 +155,9 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// [`Error::Process`] of the kind `NotFound` if the program has ended, even if the loop has not
-    /// seen it yet; `PermissionDenied` if it runs as another user, and in a forked child of the
-    /// process that started it.
+    /// [`Error::Process`] of the kind `NotFound` if the program has exited, even if the loop has
+    /// not noticed it yet; `PermissionDenied` if it runs as another user, and in a forked child of
+    /// the process that started it.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let sent = self.entry.process().ok_or_else(has_ended).and_then(|it| it.signal(signal));
         sent.map_err(|source| self.failed(signal, "", source))
@@ -167,13 +167,13 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// Those of [`signal`](Child::signal).
+    /// Same as [`signal`](Child::signal).
     pub fn kill(&self) -> Result<()> {
         self.signal(Signal::KILL)
     }
 
-    /// Sends `SIGTERM` to the program, and kills it (`SIGKILL`) if it has not ended after
-    /// `delay`. A later call sets a new time. A loop that is closed earlier kills it then.
+    /// Sends `SIGTERM` to the program, and kills it (`SIGKILL`) if it has not exited after `delay`.
+    /// A later call sets a new time. If the loop is closed earlier, it kills the program then.
     ///
     /// ```
     /// use mainspring::{EventLoop, process::Child};
@@ -191,25 +191,25 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// Those of [`signal`](Child::signal).
+    /// Same as [`signal`](Child::signal).
     pub fn kill_after(&self, delay: Duration) -> Result<()> {
         let sent = self.core.kill_after(&self.entry, delay, KillTarget::Process);
         sent.map_err(|source| self.failed(Signal::TERM, "", source))
     }
 
-    /// Sends `SIGTERM` to the process group of the program, and kills what is left of the group
+    /// Sends `SIGTERM` to the process group of the program, and kills the rest of the group
     /// (`SIGKILL`) after `delay`. The program must lead a group, see
     /// [`process_group(0)`](std::os::unix::process::CommandExt::process_group).
     ///
-    /// If the leader ends first, its status is delivered at once. It stays a zombie until the group
-    /// was killed: so its number, which is that of the group, cannot be used again. After its end
-    /// without this call, the group cannot be signalled any longer.
+    /// If the leader exits first, its status is delivered at once. It stays a zombie until the
+    /// group is killed, so that its pid, which is also the id of the group, cannot be reused. If
+    /// the leader exits without this call, the group can no longer be signalled.
     ///
-    /// A later call sets a new time. A loop that is closed earlier kills the group then.
+    /// A later call sets a new time. If the loop is closed earlier, it kills the group then.
     ///
     /// # Errors
     ///
-    /// [`Error::Process`] of the kind `InvalidInput` if the program leads no group; those of
+    /// [`Error::Process`] of the kind `InvalidInput` if the program leads no group; the errors of
     /// [`signal`](Child::signal).
     pub fn kill_group_after(&self, delay: Duration) -> Result<()> {
         let sent = self.core.kill_after(&self.entry, delay, KillTarget::Group);

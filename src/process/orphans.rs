@@ -1,4 +1,4 @@
-//! Orphans: children that this process has not started, and must reap all the same.
+//! Orphans: children that this process has not started but must reap.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
@@ -33,9 +33,9 @@ struct OrphanReaper<F> {
 
 /// Zombies that nothing watches.
 struct SeenZombies {
-    /// Time that other code has for its own children, in nanoseconds.
+    /// Time that other code gets to reap its own children, in nanoseconds.
     patience: u64,
-    /// The time at which each was seen first.
+    /// Time at which each was first seen.
     since: BTreeMap<u32, u64>,
 }
 
@@ -139,22 +139,22 @@ where
 /// # Orphans
 impl<S> LoopHandle<S> {
     /// Reaps orphans, and calls `callback` with the id and the status of each. For PID 1 of a
-    /// container, and for a process that called [`become_subreaper`]: a process without a parent
-    /// becomes its child, and remains a zombie until it is reaped.
+    /// container, and for a process that called [`become_subreaper`]: orphaned processes become its
+    /// children, and remain zombies until they are reaped.
     ///
-    /// The kernel does not mark orphans. So a zombie counts as one if no loop of this process
-    /// watches it, and no other code has reaped it for the time `patience`. Code that waits for its
-    /// own children as they end, as [`std::process::Command::output`] does, is not disturbed. With
-    /// a `patience` of zero only processes that a loop watches are left alone.
+    /// The kernel does not mark orphans. So a zombie counts as an orphan if no loop of this process
+    /// watches it, and no other code has reaped it within `patience`. Code that waits for its own
+    /// children as they end, as [`std::process::Command::output`] does, is not disturbed. With a
+    /// `patience` of zero only processes that a loop watches are left alone.
     ///
-    /// It handles `SIGCHLD` like [`add_signal_handler`](LoopHandle::add_signal_handler), and keeps
-    /// [`run`](crate::EventLoop::run) going likewise. Without procfs, orphans are reaped one after
-    /// the other, each after its own `patience`.
+    /// Like [`add_signal_handler`](LoopHandle::add_signal_handler), it handles `SIGCHLD` and keeps
+    /// [`run`](crate::EventLoop::run) going. Without procfs, orphans are reaped one after the
+    /// other, each after its own `patience`.
     ///
     /// # Errors
     ///
-    /// [`Error::Create`] without descriptors for the wakeup of signals; [`Error::Closed`]. An error
-    /// that the callback returns ends the registration.
+    /// [`Error::Create`] if no descriptor is left for the wakeup of signals; [`Error::Closed`]. An
+    /// error that the callback returns ends the registration.
     ///
     /// ```no_run
     /// use mainspring::{EventLoop, process::become_subreaper};
@@ -191,8 +191,8 @@ impl<S> LoopHandle<S> {
     }
 }
 
-/// Makes this process the parent of descendants that have lost theirs, instead of PID 1
-/// (prctl(2), `PR_SET_CHILD_SUBREAPER`). It must then [reap](LoopHandle::reap_orphans) them.
+/// Makes this process, instead of PID 1, the parent of its orphaned descendants (prctl(2),
+/// `PR_SET_CHILD_SUBREAPER`). It must then [reap](LoopHandle::reap_orphans) them.
 ///
 /// # Errors
 ///

@@ -27,22 +27,22 @@ impl From<io::Error> for Stopped {
 }
 
 impl Child {
-    /// Closes standard input, reads standard output and standard error to their end, and waits for
-    /// the end of the program. Only pipes are read, see [`Stdio::piped`].
+    /// Closes standard input, reads standard output and standard error to their end, and waits
+    /// until the program exits. Only pipes are read, see [`Stdio::piped`].
     ///
-    /// `limit` is the number of bytes of both together, and so of the memory that the program can
-    /// make this process use. A program that writes more is killed, and reaped.
+    /// `limit` is the maximum number of bytes of both together, which bounds the memory that the
+    /// program can make this process use. A program that writes more is killed and reaped.
     ///
-    /// The pipes end when every process that has inherited them has ended. For a program that
-    /// leaves processes behind, set a [`timeout`](crate::timeout).
+    /// The pipes end when every process that inherited them has exited. For a program that leaves
+    /// processes behind, set a [`timeout`](crate::timeout).
     ///
-    /// If the future is dropped, the program runs on, unless [`kill_on_drop`](Child::kill_on_drop)
-    /// is set.
+    /// If the future is dropped, the program keeps running, unless
+    /// [`kill_on_drop`](Child::kill_on_drop) is set.
     ///
     /// # Errors
     ///
     /// [`Error::OutputLimit`] with the limit; errors of reading, after which the program is killed;
-    /// those of [`wait`](Child::wait).
+    /// the errors of [`wait`](Child::wait).
     ///
     /// ```
     /// use mainspring::{Error, EventLoop, process::Child};

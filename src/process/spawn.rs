@@ -22,21 +22,22 @@ use crate::task::current;
 
 /// # Child processes
 impl<S> LoopHandle<S> {
-    /// Starts a program, and calls `callback` with its exit status when it has ended, exactly once.
+    /// Starts a program, and calls `callback` with its exit status when it has exited, exactly
+    /// once.
     ///
-    /// The [`Child`] has its id, its pipes, and sends it signals. Dropping it changes nothing:
-    /// the callback still comes. [`cancel`](LoopHandle::cancel) with [`Child::handle`] drops the
-    /// callback; the program runs on, and the loop reaps it.
+    /// The [`Child`] has its id and its pipes, and sends signals to it. Dropping it changes
+    /// nothing: the callback is still called. [`cancel`](LoopHandle::cancel) with [`Child::handle`]
+    /// drops the callback; the program keeps running, and the loop reaps it.
     ///
-    /// The end of the program, and not that of its pipes, calls back: output may be left in a pipe,
-    /// and a program that it has started may still write.
+    /// The callback is called when the program exits, not when its pipes end: output may be left in
+    /// a pipe, and processes that the program has started may still write.
     ///
     /// The call blocks until the child has called exec(2), see [`process`](crate::process).
     ///
     /// # Errors
     ///
-    /// [`Error::Spawn`] with the program if it cannot be started; [`Error::Create`] if no
-    /// descriptor is left for the first child of a loop; [`Error::Closed`]. The callback gets
+    /// [`Error::Spawn`] if the program cannot be started; [`Error::Create`] if no descriptor is
+    /// left for the first child of a loop; [`Error::Closed`]. The callback gets
     /// [`Error::StatusUnavailable`] if other code has reaped the child.
     ///
     /// ```
@@ -97,14 +98,14 @@ impl<S> LoopHandle<S> {
 }
 
 impl Child {
-    /// Starts a program in the running loop.
+    /// Starts a program as a child of the running loop.
     ///
     /// The call blocks until the child has called exec(2), see [`process`](crate::process).
     ///
     /// # Errors
     ///
-    /// [`Error::Spawn`] with the program if it cannot be started; [`Error::Create`] if no
-    /// descriptor is left for the first child of a loop; [`Error::NoLoop`] if no loop runs.
+    /// [`Error::Spawn`] if the program cannot be started; [`Error::Create`] if no descriptor is
+    /// left for the first child of a loop; [`Error::NoLoop`] if no loop is running.
     pub fn spawn(mut command: impl BorrowMut<Command>) -> Result<Child> {
         let tasks = current::running_for("mainspring::process::Child::spawn")?;
         launch(&tasks.core, command.borrow_mut())

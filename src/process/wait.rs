@@ -1,4 +1,4 @@
-//! Futures that wait for the end of a process.
+//! Futures that wait until a process exits.
 
 use std::fmt;
 use std::future::Future;
@@ -47,7 +47,7 @@ impl Drop for Waiter {
     }
 }
 
-/// The future of [`Child::wait`](super::Child::wait). It needs neither the child nor its lifetime.
+/// The future of [`Child::wait`](super::Child::wait). It does not borrow the child.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Wait(Waiter);
 

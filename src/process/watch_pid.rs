@@ -1,4 +1,4 @@
-//! The end of processes that the loop has not started.
+//! The exit of processes that the loop has not started.
 
 use std::borrow::Cow;
 use std::panic::Location;
@@ -19,15 +19,15 @@ use crate::task::current;
 
 /// # Other processes
 impl<S> LoopHandle<S> {
-    /// Calls `callback` when the process `pid` has ended, exactly once. It may be any process: a
-    /// daemon with its id in a file, the parent, or a child that other code has started.
+    /// Calls `callback` when the process `pid` has exited, exactly once. It may be any process: a
+    /// daemon with a pid file, the parent, or a child that other code has started.
     ///
-    /// The status is there if the process is a child of this one, or if the kernel reports it all
-    /// the same (the BSDs). Otherwise it is `None`, as for a child that other code has reaped. A
-    /// child is reaped by the loop, so other code must not wait for it.
+    /// The status is available if the process is a child of this one, or if the kernel reports it
+    /// anyway (the BSDs). Otherwise it is `None`, as for a child that other code has reaped. The
+    /// loop reaps a child, so other code must not wait for it.
     ///
-    /// On Linux before 5.4 and on systems without kqueue(2), a process that is no child is checked
-    /// by a timer, every 20 ms.
+    /// On Linux before 5.4 and on systems without kqueue(2), a process that is not a child is
+    /// polled by a timer, every 20 ms.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl<S> LoopHandle<S> {
     }
 }
 
-/// Waits for the end of the process `pid`, like [`watch_pid`](LoopHandle::watch_pid). It is watched
+/// Waits until the process `pid` exits, like [`watch_pid`](LoopHandle::watch_pid). It is watched
 /// from this call on, in the running loop.
 ///
 /// ```
@@ -82,7 +82,7 @@ impl<S> LoopHandle<S> {
 ///
 /// # Errors
 ///
-/// Those of [`watch_pid`](LoopHandle::watch_pid), and [`Error::NoLoop`]. The future returns
+/// The errors of [`watch_pid`](LoopHandle::watch_pid), and [`Error::NoLoop`]. The future returns
 /// [`Error::Closed`] if the loop is closed first.
 pub fn wait_pid(pid: u32) -> Result<PidWait> {
     let tasks = current::running_for("mainspring::process::wait_pid")?;

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::io::Io;
 
 impl Service {
-    /// Waits until the manager has handled all earlier notifications (`BARRIER=1`): for a process
-    /// that ends at once after its last one. Returns at once without a manager.
+    /// Waits until the manager has handled all earlier notifications (`BARRIER=1`). Use it if the
+    /// process exits right after its last notification. Without a manager it returns at once.
     ///
     /// The manager may never answer, so put a [`timeout`](crate::timeout) around it. Cancel safe.
     ///
@@ -29,7 +29,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`Error::Notify`]; those of pipe(2) and of [`Io::readable`].
+    /// [`Error::Notify`]; the errors of pipe(2) and [`Io::readable`].
     pub fn barrier(&self) -> impl Future<Output = Result<()>> {
         located(|| "barrier", async move {
             let Some(notifier) = &self.state.notifier else { return Ok(()) };

@@ -19,21 +19,23 @@ const FIRST_FD: RawFd = 3;
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 impl Service {
-    /// Takes what a service manager has passed to this process: sockets (`LISTEN_PID`,
-    /// `LISTEN_FDS`, `LISTEN_FDNAMES`), the address for notifications (`NOTIFY_SOCKET`), and the
-    /// time of the watchdog (`WATCHDOG_PID`, `WATCHDOG_USEC`).
+    /// Takes everything that a service manager has passed to this process: sockets (`LISTEN_PID`,
+    /// `LISTEN_FDS`, `LISTEN_FDNAMES`), the notification address (`NOTIFY_SOCKET`), and the
+    /// watchdog interval (`WATCHDOG_PID`, `WATCHDOG_USEC`).
     ///
     /// Call it first in `main`, before the program starts threads and children:
     ///
     /// * The inherited descriptors become close-on-exec, so no child inherits them.
     /// * The variables are removed from the environment, so no child sees them. They stay if the
-    ///   process has other threads, or on a system other than Linux: code in C may read the
-    ///   environment at the same time. Then [`hide_from`](Service::hide_from) removes them from a
-    ///   child's. Such a child would ignore most of them, because the process ids are not its own.
+    ///   process has other threads, or on systems other than Linux, because C code may read the
+    ///   environment at the same time. In that case [`hide_from`](Service::hide_from) removes them
+    ///   from a child's environment. A child would ignore most of them anyway, because the process
+    ///   ids do not match.
     ///
     /// Sockets and a watchdog for another process id are ignored, as sd_listen_fds(3) and
-    /// sd_watchdog_enabled(3) do: a shell that started this process was meant. A set-user-ID
-    /// process ignores all variables. A second call returns a service without a manager.
+    /// sd_watchdog_enabled(3) do: they are meant for the shell that started this process. A
+    /// set-user-ID process ignores all variables. A second call returns a service without a
+    /// manager.
     ///
     /// # Errors
     ///
@@ -55,8 +57,8 @@ impl Service {
         Ok(Service { state: Rc::new(state) })
     }
 
-    /// Removes the manager's variables from the environment of a child, where
-    /// [`from_env`](Service::from_env) could not remove them from that of the process.
+    /// Removes the manager's variables from the environment of a child, in case
+    /// [`from_env`](Service::from_env) could not remove them from this process.
     ///
     /// ```
     /// let mut command = std::process::Command::new("/bin/true");

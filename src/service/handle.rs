@@ -10,7 +10,7 @@ use super::notifier::Notifier;
 
 /// The process's connection to its service manager.
 ///
-/// Clones are the same service, so callbacks and tasks may keep one. [`Service::default`] is a
+/// Clones refer to the same service, so callbacks and tasks may keep one. [`Service::default`] is a
 /// service without a manager.
 #[derive(Clone, Default)]
 pub struct Service {
@@ -28,7 +28,7 @@ pub(super) struct ServiceState {
     /// The descriptor of [`Service::set_ready_fd`], until the service is ready.
     pub(super) ready_fd: RefCell<Option<OwnedFd>>,
     pub(super) phase: Cell<Phase>,
-    /// True if the manager was notified that the service stops.
+    /// True if the manager was notified that the service is stopping.
     pub(super) is_stop_sent: Cell<bool>,
     /// The last status that the program has set.
     pub(super) status: RefCell<String>,

@@ -9,9 +9,9 @@ use mainspring_sys::socket::SocketKind;
 use crate::error::Result;
 use crate::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener};
 
-/// A socket type that can be inherited: the listeners and datagram sockets of std, for callbacks,
-/// and those of [`net`](crate::net), for tasks. An [`OwnedFd`] is any socket that listens, like the
-/// result of [`listen`](crate::net::listen).
+/// A socket type that can be inherited: listeners and datagram sockets of std, for callbacks, and
+/// of [`net`](crate::net), for tasks. An [`OwnedFd`] accepts any listening socket, like the result
+/// of [`listen`](crate::net::listen).
 ///
 /// Implement it for another type of socket:
 ///
@@ -49,7 +49,7 @@ pub trait Inherit: Sized {
     ///
     /// # Errors
     ///
-    /// Those of the type, for example if the socket cannot become non-blocking.
+    /// The errors of the type, for example if the socket cannot become non-blocking.
     fn from_inherited(fd: OwnedFd) -> Result<Self>;
 }
 

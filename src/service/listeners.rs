@@ -12,14 +12,15 @@ use crate::error::{Error, Result};
 impl Service {
     /// Returns the inherited socket of this name, or calls `bind` if none was inherited.
     ///
-    /// The name is the `FileDescriptorName=` of systemd's `.socket` unit, which is by default the
-    /// name of the unit, or the name in [`store_fd`](Service::store_fd). Sockets without a name are
-    /// called `unknown`. If several sockets have the name, each call returns the next one, in the
-    /// order in which they were passed. [`listeners`](Service::listeners) returns all of them.
+    /// The name is the `FileDescriptorName=` of systemd's `.socket` unit (by default the unit
+    /// name), or the name given to [`store_fd`](Service::store_fd). Unnamed sockets are called
+    /// `unknown`. If several sockets have the name, each call returns the next one, in the order in
+    /// which they were passed. [`listeners`](Service::listeners) returns all of them.
     ///
-    /// For callbacks, `L` is a type of std or the result of [`listen`](crate::net::listen): pass it
-    /// to [`serve`](crate::LoopHandle::serve) or [`add_reader`](crate::LoopHandle::add_reader). For
-    /// tasks it is a type of [`net`](crate::net).
+    /// For callbacks, `L` is a std type or the [`OwnedFd`](std::os::fd::OwnedFd) of a listener:
+    /// pass it to [`serve`](crate::LoopHandle::serve) or
+    /// [`add_reader`](crate::LoopHandle::add_reader). For tasks it is a type of
+    /// [`net`](crate::net).
     ///
     /// ```
     /// use mainspring::net::{TcpListener, UdpSocket, listen, ListenOptions};
@@ -37,9 +38,9 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`Error::Inherit`] names the descriptor: if it is no socket, or not of the kind of `L` (it
-    /// can still be taken as another type), or if all sockets of the name were taken before. Errors
-    /// of `bind`; an [`io::Error`] becomes [`Error::Listen`] with the name.
+    /// [`Error::Inherit`] names the descriptor: if it is not a socket, or not of the kind of `L`
+    /// (it can still be taken as another type), or if all sockets of the name were already taken.
+    /// Errors of `bind`; an [`io::Error`] becomes [`Error::Listen`] with the name.
     pub fn listener<L, E>(&self, name: &str, bind: impl FnOnce() -> Result<L, E>) -> Result<L>
     where
         L: Inherit,
@@ -58,7 +59,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Those of [`listener`](Service::listener).
+    /// Same as [`listener`](Service::listener).
     pub fn listeners<L, E>(&self, name: &str, bind: impl FnOnce() -> Result<L, E>) -> Result<Vec<L>>
     where
         L: Inherit,
@@ -74,7 +75,7 @@ impl Service {
     /// Returns the next inherited descriptor of this name, whatever file it is: a FIFO, or a file
     /// from [`store_fd`](Service::store_fd). `None` if no further one was inherited.
     ///
-    /// It is close-on-exec. Its non-blocking flag is as the manager has set it.
+    /// It is close-on-exec. Its non-blocking flag is as set by the manager.
     pub fn take_fd(&self, name: &str) -> Option<OwnedFd> {
         let mut inherited = self.state.inherited.borrow_mut();
         inherited.iter_mut().find(|it| it.name == name && it.fd.is_some())?.fd.take()
@@ -82,8 +83,8 @@ impl Service {
 
     /// Returns the names of the inherited descriptors that were not taken, in order.
     ///
-    /// Clients may wait at such a socket, so a service checks that none is left. They are closed
-    /// with the last clone of the service.
+    /// Clients may be waiting on such a socket, so a service should check that none is left. They
+    /// are closed with the last clone of the service.
     ///
     /// ```
     /// assert!(mainspring::service::Service::default().unclaimed().is_empty());

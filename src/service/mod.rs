@@ -1,9 +1,9 @@
-//! The life of a service: inherited sockets, readiness, watchdog, reload, and stop.
+//! Service managers: inherited sockets, readiness, watchdog, reload, and stop.
 //!
 //! A [`Service`] is the process's connection to the service manager that started it: systemd, s6,
-//! or another one with the same conventions. Without a manager every part does nothing, or what a
-//! program would do without it. So one program runs in all of these places, and each part is usable
-//! alone.
+//! or another one with the same conventions. Without a manager each part does nothing, or does what
+//! a program would do on its own. So one program runs in all of these environments. Each part can
+//! be used alone.
 //!
 //! ```
 //! use std::net::TcpListener;
@@ -32,9 +32,9 @@
 //!
 //! [The guide](crate::guide::a_daemon_from_zero_to_systemd) builds such a daemon, with its units.
 //!
-//! [`drain_on`] is for services of tasks: it begins a [`Shutdown`](crate::Shutdown), which counts
-//! the futures that were passed to [`track`](crate::Shutdown::track). Connections of
-//! [`serve`](crate::LoopHandle::serve) are not counted.
+//! [`drain_on`] is for services of tasks: it begins a [`Shutdown`](crate::Shutdown), which waits
+//! for the futures that were passed to [`track`](crate::Shutdown::track). It does not wait for
+//! connections of [`serve`](crate::LoopHandle::serve).
 //!
 //! | part | systemd | s6 |
 //! |---|---|---|

@@ -10,7 +10,7 @@ use mainspring_sys::inherited::{monotonic_micros, take_fd};
 use super::handle::{Phase, Service};
 use crate::error::{Error, Result};
 
-/// Notifications. None of them waits: the loop goes on even if the manager does not read.
+/// Notifications. None of them blocks: the loop continues even if the manager does not read.
 ///
 /// Each returns [`Error::Notify`] if the message was not sent. Its kind is `WouldBlock` if the
 /// manager's queue is full; a later call may succeed. Without a manager they do nothing.
@@ -30,7 +30,7 @@ impl Service {
         Ok(())
     }
 
-    /// Reports that the service stops (`STOPPING=1`). After it was sent, further calls do
+    /// Reports that the service is stopping (`STOPPING=1`). Once it was sent, further calls do
     /// nothing.
     ///
     /// # Errors
@@ -45,8 +45,8 @@ impl Service {
         Ok(())
     }
 
-    /// Reports that the service reads its configuration again (`RELOADING=1`, with the time as
-    /// `MONOTONIC_USEC`). [`ready`](Service::ready) ends it.
+    /// Reports that the service is reloading its configuration (`RELOADING=1`, with the time as
+    /// `MONOTONIC_USEC`). [`ready`](Service::ready) ends the reload.
     ///
     /// [`on_reload`](Service::on_reload) sends both.
     ///
@@ -60,12 +60,12 @@ impl Service {
         self.send(&format!("{message}\nMONOTONIC_USEC={time}"))
     }
 
-    /// Sets the line that describes the state of the service (`STATUS=`), as in `systemctl status`.
+    /// Sets the status line of the service (`STATUS=`), shown by `systemctl status`.
     ///
     /// # Errors
     ///
-    /// [`Error::Notify`], of the kind `InvalidInput` if the text has a newline or a zero byte: what
-    /// follows would be another message.
+    /// [`Error::Notify`], of the kind `InvalidInput` if the text contains a newline or a zero byte,
+    /// which would begin another message.
     ///
     /// ```
     /// let service = mainspring::service::Service::default();
@@ -89,8 +89,8 @@ impl Service {
         self.notify("MAINPID", &pid.to_string())
     }
 
-    /// Requests that the manager waits for at least `time` from now, while the service starts,
-    /// reloads or stops (`EXTEND_TIMEOUT_USEC=`).
+    /// Requests that the manager wait at least `time` from now, while the service starts, reloads
+    /// or stops (`EXTEND_TIMEOUT_USEC=`).
     ///
     /// # Errors
     ///
@@ -114,8 +114,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`Error::Notify`], of the kind `InvalidInput` if the name is not of capital letters, digits
-    /// and underscores, or the value has a newline or a zero byte.
+    /// [`Error::Notify`], of the kind `InvalidInput` if the name contains anything but capital
+    /// letters, digits and underscores, or the value contains a newline or a zero byte.
     pub fn notify(&self, name: &str, value: &str) -> Result<()> {
         let is_plain = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
         let problem = if name.is_empty() || !name.bytes().all(is_plain) {
@@ -130,8 +130,7 @@ impl Service {
     }
 
     /// Writes a newline to the inherited descriptor `fd` when the service is
-    /// [`ready`](Service::ready): the convention of s6, which passes the number to the program by
-    /// its command line.
+    /// [`ready`](Service::ready): the convention of s6, where the command line contains the number.
     ///
     /// Call it at the start of the program, like [`from_env`](Service::from_env).
     ///
@@ -141,7 +140,7 @@ impl Service {
     pub fn set_ready_fd(&self, fd: RawFd) -> Result<()> {
         let failed = |source| Error::Inherit { fd, name: "ready".into(), source };
         let taken = take_fd(fd).map_err(failed)?;
-        // The end of a pipe that only this process has, or a socket.
+        // The write end of a pipe that only this process has, or a socket.
         fd::set_nonblocking(taken.as_fd(), true).map_err(failed)?;
         self.state.ready_fd.replace(Some(taken));
         Ok(())

@@ -1,4 +1,4 @@
-//! Reading the configuration again, at a signal.
+//! Reloading the configuration on a signal.
 //!
 //! # Invariants
 //!
@@ -22,16 +22,16 @@ use crate::handle::Handle;
 /// Pause before a refused message is sent again. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// Longest pause. After it the manager has given up too (`TimeoutStartSec=` is 90 s by default).
+/// Longest pause. By then the manager has given up too (`TimeoutStartSec=` is 90 s by default).
 const LAST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Service {
-    /// Calls `callback` at `signal`, by convention [`Signal::HUP`], to read the configuration
-    /// again. The manager gets `RELOADING=1` before and `READY=1` after it (`Type=notify-reload`).
+    /// Calls `callback` on `signal`, by convention [`Signal::HUP`], to reload the configuration.
+    /// The manager gets `RELOADING=1` before and `READY=1` after it (`Type=notify-reload`).
     ///
-    /// If the callback fails, the service goes on with its old configuration: the manager gets
-    /// `READY=1` with the error as `STATUS=`, the exception handler gets the error, and the handler
-    /// stays. The next reload that succeeds restores the [`status`](Service::status). A panic
+    /// If the callback fails, the service keeps its old configuration: the manager gets `READY=1`
+    /// with the error as `STATUS=`, the exception handler gets the error, and the handler stays
+    /// registered. The next successful reload restores the [`status`](Service::status). A panic
     /// follows the [`PanicPolicy`](crate::PanicPolicy).
     ///
     /// The handler is in the background, so it does not keep [`run`](crate::EventLoop::run) going.
@@ -54,7 +54,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Those of [`add_signal_handler`](LoopHandle::add_signal_handler).
+    /// Same as [`add_signal_handler`](LoopHandle::add_signal_handler).
     #[track_caller]
     pub fn on_reload<S, F, R>(
         &self,
@@ -81,10 +81,9 @@ impl Service {
     }
 
     /// Like [`on_reload`](Service::on_reload), but `callback` returns a future, which runs as a
-    /// task. The reload ends with it.
+    /// task. The reload ends when the task ends.
     ///
-    /// A signal that comes meanwhile starts another reload after this one. However many come, it is
-    /// one.
+    /// Signals that arrive meanwhile start one more reload after this one, however many there are.
     ///
     /// ```
     /// use mainspring::{EventLoop, Signal, service::Service, spawn_blocking};
@@ -105,7 +104,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Those of [`add_signal_handler`](LoopHandle::add_signal_handler).
+    /// Same as [`add_signal_handler`](LoopHandle::add_signal_handler).
     #[track_caller]
     pub fn on_reload_task<S, F, T>(
         &self,
@@ -137,7 +136,7 @@ struct ReloadTasks<F> {
     callback: RefCell<F>,
     location: &'static Location<'static>,
     is_running: Cell<bool>,
-    /// True if a signal came while a reload ran.
+    /// True if a signal arrived while a reload ran.
     is_requested: Cell<bool>,
 }
 

@@ -1,4 +1,4 @@
-//! The end of a service, at a signal.
+//! Stopping a service on a signal.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::handle::Handle;
 use crate::structured::Shutdown;
 
 impl Service {
-    /// Calls `callback` at each of these signals, by convention [`Signal::TERM`] and
+    /// Calls `callback` on each of these signals, by convention [`Signal::TERM`] and
     /// [`Signal::INT`]. Before its first call, the manager gets `STOPPING=1`.
     ///
     /// The handlers are in the background, so they do not keep [`run`](crate::EventLoop::run)
@@ -36,8 +36,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Those of [`add_signal_handler`](LoopHandle::add_signal_handler); then none of the signals is
-    /// handled.
+    /// The errors of [`add_signal_handler`](LoopHandle::add_signal_handler); then none of the
+    /// signals is handled.
     #[track_caller]
     pub fn on_stop<S, F, R>(
         &self,
@@ -70,9 +70,9 @@ impl Service {
         Ok(())
     }
 
-    /// Begins `shutdown` at the first of these signals, with the time `drain` for running work. A
-    /// further signal ends the drain time at once. The manager gets `STOPPING=1` when the shutdown
-    /// begins, by a signal or by [`begin`](Shutdown::begin).
+    /// Begins `shutdown` on the first of these signals, with the drain time `drain` for running
+    /// work. A further signal ends the drain time at once. The manager gets `STOPPING=1` when the
+    /// shutdown begins, by a signal or by [`begin`](Shutdown::begin).
     ///
     /// A drain time that is longer than `TimeoutStopSec=` needs
     /// [`extend_timeout`](Service::extend_timeout).
@@ -95,7 +95,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Those of [`on_stop`](Service::on_stop).
+    /// Same as [`on_stop`](Service::on_stop).
     #[track_caller]
     pub fn drain_on<S: 'static>(
         &self,

@@ -11,8 +11,8 @@ const MAX_NAME: usize = 255;
 
 impl Service {
     /// Gives the manager a copy of a descriptor, which it passes to the next process of this
-    /// service (`FDSTORE=1`). So a listener outlives a crash: its clients wait in the backlog until
-    /// the next process accepts them.
+    /// service (`FDSTORE=1`). So a listener survives a crash: clients wait in the backlog until the
+    /// next process accepts them.
     ///
     /// The next process gets it by [`listener`](Service::listener) or
     /// [`take_fd`](Service::take_fd) with the same name. systemd keeps as many descriptors as
@@ -33,8 +33,8 @@ impl Service {
     /// # Errors
     ///
     /// [`Error::Notify`], of the kind `InvalidInput` if the name is empty, longer than 255 bytes,
-    /// or has a colon or other bytes than printable ASCII; `ETOOMANYREFS` if too many
-    /// descriptors are on their way to the manager.
+    /// or contains a colon or a byte that is not printable ASCII; `ETOOMANYREFS` if too many
+    /// descriptors are in flight to the manager.
     pub fn store_fd(&self, name: &str, fd: impl AsFd) -> Result<()> {
         check_name(name)?;
         let message = format!("FDSTORE=1\nFDNAME={name}");
@@ -46,7 +46,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Those of [`store_fd`](Service::store_fd).
+    /// Same as [`store_fd`](Service::store_fd).
     pub fn remove_stored_fds(&self, name: &str) -> Result<()> {
         check_name(name)?;
         self.send(&format!("FDSTOREREMOVE=1\nFDNAME={name}"))

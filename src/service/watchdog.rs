@@ -1,4 +1,4 @@
-//! Pings to the watchdog of the service manager, from a timer of the loop.
+//! Pinging the service manager's watchdog from a timer of the loop.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,16 +9,16 @@ use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
 use crate::handle::TimerHandle;
 
-/// Number of samples in the time of the limit.
+/// Number of samples per limit.
 const SAMPLES: u32 = 4;
 
 /// Shortest time between two samples.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Service {
-    /// Pings the manager's watchdog from a timer of the loop, at half of the time that
-    /// `WatchdogSec=` sets, as long as no turn of the loop takes longer than that half. Returns
-    /// `None` if the manager expects no pings.
+    /// Pings the manager's watchdog from a timer of the loop, at half the interval of
+    /// `WatchdogSec=`, as long as no turn of the loop takes longer than that. Returns `None` if the
+    /// manager expects no pings.
     ///
     /// Like [`keep_watchdog_within`](Service::keep_watchdog_within) with that limit.
     ///
@@ -34,21 +34,21 @@ impl Service {
     /// Pings the manager's watchdog from a timer of the loop, as long as no turn of the loop takes
     /// longer than `limit`. Returns the timer, or `None` if the manager expects no pings.
     ///
-    /// A turn is the time in which the loop runs what is ready: one long callback, or many. It
-    /// delays each other callback of the service. A ping from another thread, or from a timer
-    /// without this check, would hide it.
+    /// A turn here is the time in which the loop runs everything that is ready: one long callback,
+    /// or many. It delays every other callback of the service. A ping from another thread, or from
+    /// a timer without this check, would hide it.
     ///
-    /// A timer samples the loop four times in `limit`, and its delay is the length of the turn that
-    /// has delayed it. So this costs callbacks nothing. A turn longer than 1.25 x `limit` is always
-    /// found, one shorter than `limit` is never taken for a hang. After a long turn, the next ping
-    /// comes after a sample without another one. A single long turn thus delays the ping, and the
-    /// service lives if that is still in time; long turns one after the other stop the pings.
+    /// A timer samples the loop four times per `limit`; its lateness is the length of the turn that
+    /// delayed it. So this costs callbacks nothing. A turn longer than 1.25 x `limit` is always
+    /// found, and one shorter than `limit` is never taken for a hang. After a long turn, the next
+    /// ping is sent after a sample that was on time. So a single long turn only delays the ping,
+    /// and the service survives if that is still in time; consecutive long turns stop the pings.
     ///
-    /// Not found: tasks that wait for each other, and a callback that never gets its event. A
-    /// process that the system stops counts as one in a long turn.
+    /// Not detected: tasks that wait for each other, and a callback that never gets its event. A
+    /// process stopped by the system counts as being in a long turn.
     ///
-    /// The timer is in the background, so it does not keep [`run`](crate::EventLoop::run) going. A
-    /// ping that the full queue of the manager refuses is sent with the next sample.
+    /// The timer is in the background, so it does not keep [`run`](crate::EventLoop::run) going. If
+    /// the manager's queue is full, the ping is sent with the next sample.
     ///
     /// # Errors
     ///

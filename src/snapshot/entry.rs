@@ -18,7 +18,7 @@ use crate::handle::Handle;
 pub enum EntryKind {
     /// A closure that is queued for the next tick.
     Closure,
-    /// A closure of another thread that the loop has not taken yet.
+    /// A closure from another thread that the loop has not taken yet.
     Message,
     /// A timer or an interval.
     Timer,

@@ -48,7 +48,7 @@ pub use self::tree::Tree;
 pub use crate::awaits::Await;
 use crate::handle::Handle;
 
-/// Everything that a loop held when it was taken. Made by
+/// Everything that a loop held when it was taken. Returned by
 /// [`LoopHandle::snapshot`](crate::LoopHandle::snapshot).
 ///
 /// Displayed, it is a table with a row for each entry; `*` marks what [keeps the loop

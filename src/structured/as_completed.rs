@@ -13,7 +13,7 @@ use crate::awaits::{located, poll_as};
 use crate::event_loop::{Report, ReportKind};
 use crate::task::{CancelReason, JoinError, Task, budget, current};
 
-/// Returns tasks' results in the order in which the tasks are done.
+/// Returns the results of tasks in the order in which the tasks complete.
 ///
 /// Dropping the [`AsCompleted`] detaches the tasks that are left.
 ///
@@ -39,7 +39,7 @@ pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsC
     AsCompleted { left: tasks.len(), set: WakeSet::new(tasks.len()), tasks }
 }
 
-/// Results of tasks in the order in which the tasks are done, from [`as_completed`].
+/// Results of tasks in the order in which the tasks complete, from [`as_completed`].
 pub struct AsCompleted<T: 'static> {
     tasks: Vec<Option<Task<T>>>,
     /// Number of tasks that are left: their results were not returned.
@@ -48,8 +48,8 @@ pub struct AsCompleted<T: 'static> {
 }
 
 impl<T> AsCompleted<T> {
-    /// Waits for the next task that is done. Returns its index among the tasks that were passed,
-    /// and its result. Returns `None` if no task is left.
+    /// Waits for the next task to complete. Returns its index among the tasks that were passed, and
+    /// its result. Returns `None` if no task is left.
     ///
     /// Cancel safe: dropping the future loses no result.
     #[allow(clippy::should_implement_trait)] // An asynchronous `next`, as of a stream.
@@ -57,7 +57,7 @@ impl<T> AsCompleted<T> {
         located(|| "next", async move { poll_fn(|cx| self.poll_next(cx)).await })
     }
 
-    /// Polls for the next task that is done, like [`next`](AsCompleted::next). With
+    /// Polls for the next task to complete, like [`next`](AsCompleted::next). With
     /// `futures::stream::poll_fn` this is a `Stream`.
     ///
     /// ```

@@ -1,4 +1,5 @@
-//! All of several tasks, or the first one. The tasks belong to the call: dropping it cancels them.
+//! Waiting for all of several tasks, or for the first one. The tasks belong to the call: dropping
+//! it cancels them.
 //!
 //! These functions take tasks, not plain futures, because they cancel the tasks that are left over
 //! and name them in reports.
@@ -12,14 +13,14 @@ use crate::task::{CancelReason, JoinError, Task, budget};
 
 /// Waits for all tasks, and returns their results in the order of the tasks.
 ///
-/// The first failure cancels the other tasks. It is returned when they have ended. Further errors
+/// The first failure cancels the other tasks, and is returned when they have ended. Further errors
 /// are dropped; a [`TaskGroup`](crate::TaskGroup) keeps them.
 ///
 /// Dropping the returned future cancels the tasks.
 ///
 /// # Errors
 ///
-/// The first failure in time: the error, the cancellation or the panic of a task.
+/// The first failure to occur: the error, the cancellation or the panic of a task.
 ///
 /// ```
 /// use mainspring::{Error, EventLoop, gather, sleep, spawn, testing::SimClock};
@@ -89,7 +90,7 @@ pub fn gather_all<T: 'static>(
     })
 }
 
-/// Returns the output of the task that is done first, and cancels the other tasks. It completes
+/// Returns the output of the task that completes first, and cancels the other tasks. It completes
 /// when they have ended.
 ///
 /// Dropping the returned future cancels the tasks.

@@ -1,5 +1,4 @@
-//! A future with a deadline, in a region: what a timeout and a scope with a deadline have in
-//! common.
+//! A future with a deadline, in a region: the common part of a timeout and a scope with a deadline.
 
 use std::future::Future;
 use std::panic::Location;
@@ -56,7 +55,7 @@ impl LastPoll {
     ///
     /// # Panics
     ///
-    /// Panics in the first call if no loop runs.
+    /// Panics in the first call if no loop is running.
     #[inline]
     pub(super) fn wait(&mut self, cx: &mut Context<'_>) {
         if self.now {

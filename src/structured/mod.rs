@@ -5,11 +5,11 @@
 //! | `scope/`, `timeout`, `limited` | cancel scopes and time limits |
 //! | `group/` | task groups: all tasks end before the code after the group runs |
 //! | `gather`, `wait`, `as_completed`, `race`, `wake_set` | several tasks or futures at once |
-//! | `shutdown` | the end of a service in two stages |
+//! | `shutdown` | two-stage shutdown of a service |
 //!
-//! This module has what the loop can do better than a library that does not use tasks, and what
-//! asyncio has under the same names. For everything else there is the crate `futures`, which works
-//! on this loop unchanged.
+//! This module contains what a library without access to tasks cannot do as well, and functions
+//! that asyncio has under the same names. For everything else there is the crate `futures`, which
+//! works on this loop unchanged.
 
 mod as_completed;
 mod gather;

@@ -8,7 +8,7 @@ use crate::awaits::around;
 use crate::task::{Task, budget, spawn};
 
 /// Returns the output of the future that completes first, and drops the other one. If both are
-/// ready, the first one wins. The awaiting task polls both, so they may borrow from it.
+/// ready, the first one wins. The awaiting task polls both, so they may borrow from its locals.
 ///
 /// Do not use it for tasks, because dropping a [`Task`] detaches it; use
 /// [`race_all`](crate::race_all) for these.
@@ -42,16 +42,16 @@ where
     })
 }
 
-/// Spawns `future` as a separate task, so that it goes on when the awaiting task is cancelled.
+/// Spawns `future` as a separate task, so that it continues when the awaiting task is cancelled.
 ///
-/// A cancelled task drops the [`Task`] that it awaits, and dropping that detaches it. So this is
-/// [`spawn`], under a name that gives the purpose. A failure after that is reported
-/// like that of any [detached](Task) task. To delay the cancellation instead, use
+/// A cancelled task drops the [`Task`] that it awaits, which detaches it. So this is [`spawn`],
+/// under a name that states the purpose. A failure after that is reported like that of any
+/// [detached](Task) task. To delay the cancellation instead, use
 /// [`CancelScope::shielded`](crate::CancelScope::shielded).
 ///
 /// # Panics
 ///
-/// Panics where no loop runs.
+/// Panics outside a running loop.
 ///
 /// ```
 /// use mainspring::{EventLoop, shield, sleep, testing::SimClock, timeout};

@@ -20,11 +20,11 @@ use crate::task::{Cancelled, budget, foreign, kept_wakers};
 /// A two-stage shutdown. First drain: accept no new work and let running work finish. When the
 /// drain time is over, cancel the rest.
 ///
-/// All clones are the same shutdown. The code that accepts work uses
+/// All clones refer to the same shutdown. The code that accepts work uses
 /// [`until_started`](Shutdown::until_started) or [`started`](Shutdown::started), and
 /// [tracks](Shutdown::track) the work. A signal handler [begins](Shutdown::begin) the shutdown, and
-/// the main task [finishes](Shutdown::finish) it. A service of [the
-/// guide](crate::guide::async_anti_patterns) leaves its idle clients when the drain begins.
+/// the main task [finishes](Shutdown::finish) it. A service in [the
+/// guide](crate::guide::async_anti_patterns) disconnects its idle clients when the drain begins.
 ///
 /// ```
 /// use mainspring::{EventLoop, Shutdown, ShutdownEnding, sleep, spawn, testing::SimClock};
@@ -63,9 +63,9 @@ struct ShutdownState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ShutdownEnding {
-    /// All work has finished in the drain time.
+    /// All work finished within the drain time.
     Drained,
-    /// The drain time was over first: so many futures were cancelled, or guards were left.
+    /// The drain time expired first: this many futures were cancelled, or guards were left.
     Cancelled(usize),
 }
 
@@ -88,10 +88,10 @@ impl Shutdown {
         Shutdown { state }
     }
 
-    /// Begins the shutdown. Running work may finish for the time `drain`, counted from this call.
+    /// Begins the shutdown. Running work may continue for the time `drain`, counted from this call.
     /// Zero cancels it at once. A second call sets a new time.
     ///
-    /// If no loop runs, the time is counted from the first poll that checks it.
+    /// If no loop is running, the time is counted from the first poll that checks it.
     pub fn begin(&self, drain: Duration) {
         self.state.scope.set_timeout(drain);
         self.state.started.set(true);
@@ -109,8 +109,8 @@ impl Shutdown {
     }
 
     /// Runs `future` until the shutdown begins. Returns its output, or `None` if the shutdown began
-    /// first; then `future` is dropped. It is not polled after the shutdown has begun, so this is
-    /// right for accepting work.
+    /// first; then `future` is dropped. It is not polled after the shutdown has begun, which makes
+    /// this suitable for accepting work.
     ///
     /// ```
     /// use mainspring::{EventLoop, Shutdown};
@@ -177,10 +177,10 @@ impl Shutdown {
         self.state.tracked.get() + self.state.guards.get()
     }
 
-    /// Waits until the shutdown has begun and all work has ended. All tracked futures are dropped
-    /// then. Guards may remain after the drain time.
+    /// Waits until the shutdown has begun and all work has ended. All tracked futures have then
+    /// been dropped. Guards may remain after the drain time.
     ///
-    /// Cancel safe: it can be called again.
+    /// Cancel safe.
     pub fn finish(&self) -> impl Future<Output = ShutdownEnding> {
         located(|| "finish", async move {
             let state = &self.state;

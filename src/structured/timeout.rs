@@ -15,7 +15,7 @@ use crate::task::{Sleep, budget, current, sleep, sleep_until};
 
 /// Runs `future` for at most `limit`, counted from this call.
 ///
-/// An output that becomes ready in the tick in which the time is over is still returned. Otherwise
+/// An output that becomes ready in the tick in which the time expires is still returned. Otherwise
 /// the future is dropped, which cancels it. A timeout does not swallow a cancellation from outside,
 /// which drops both. A [shield](crate::CancelScope::shielded) inside delays the end until it ends,
 /// and a [`TaskGroup`](crate::TaskGroup) until its children have ended.
@@ -26,7 +26,7 @@ use crate::task::{Sleep, budget, current, sleep, sleep_until};
 ///
 /// # Panics
 ///
-/// The returned future panics where no loop runs. The message has the line of this call.
+/// The returned future panics outside a running loop. The message has the line of this call.
 ///
 /// ```
 /// use mainspring::{EventLoop, testing::SimClock, sleep, timeout};
@@ -50,7 +50,7 @@ pub fn timeout<F: Future>(
     limited(sleep(limit), limit, future, call)
 }
 
-/// Runs `future` until `deadline` at most. Otherwise like [`timeout`].
+/// Runs `future` until `deadline` at the latest. Otherwise like [`timeout`].
 ///
 /// ```
 /// use mainspring::{Clock, EventLoop, testing::SimClock, timeout_at};

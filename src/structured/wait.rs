@@ -24,11 +24,10 @@ pub enum WaitUntil {
 /// The tasks that are done, and the others.
 type Waited<T, E> = (Vec<Task<Result<T, E>>>, Vec<Task<Result<T, E>>>);
 
-/// Waits for tasks. Returns first the tasks that are done, then the others, each in the order of
-/// the tasks. An await of a task that is done completes at once.
+/// Waits for tasks. Returns the tasks that are done, and the others, both in the original order.
+/// Awaiting a task that is done completes at once.
 ///
-/// No task is cancelled, and no error is taken out. Dropping the returned future detaches the
-/// tasks.
+/// No task is cancelled, and no error is consumed. Dropping the returned future detaches the tasks.
 ///
 /// ```
 /// use mainspring::{Error, EventLoop, WaitUntil, sleep, spawn, testing::SimClock, wait};

@@ -1,7 +1,7 @@
 //! A task's future, and later its output, in one box that hides their types.
 //!
-//! Future and output share the slot of the task, so a task is one allocation. The box of an output
-//! without a size, such as `()`, needs no memory.
+//! Future and output share the slot of the task, so a task is one allocation. The box of a
+//! zero-sized output, such as `()`, needs no memory.
 
 use std::any::Any;
 use std::future::Future;

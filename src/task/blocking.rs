@@ -10,21 +10,21 @@ use crate::blocking::{BlockingPool, Job};
 use crate::error::Result;
 use crate::event_loop::LoopHandle;
 
-/// Runs `closure` in a thread of the running loop's blocking pool, and returns a future of its
+/// Runs `closure` on a thread of the running loop's blocking pool, and returns a future of its
 /// result.
 ///
-/// This call queues the job. Where no loop runs, the first poll queues it, so the future may be the
-/// argument of [`run_until_complete`](crate::EventLoop::run_until_complete).
+/// This call queues the job. Outside a running loop, the first poll queues it, so the future may be
+/// the argument of [`run_until_complete`](crate::EventLoop::run_until_complete).
 ///
-/// Dropping the future abandons the job. A queued job never runs; a running job goes on, and its
-/// result is dropped in its thread.
+/// Dropping the future abandons the job. A queued job never runs; a running job continues, and its
+/// result is dropped on its thread.
 ///
 /// # Errors
 ///
 /// The future returns [`Error::QueueFull`](crate::Error::QueueFull) if too many jobs wait,
-/// [`Error::PoolClosed`](crate::Error::PoolClosed),
-/// [`Error::Panicked`](crate::Error::Panicked) if the closure panicked, and
-/// [`Error::NoLoop`](crate::Error::NoLoop) if it is polled where no loop runs.
+/// [`Error::PoolClosed`](crate::Error::PoolClosed), [`Error::Panicked`](crate::Error::Panicked) if
+/// the closure panicked, and [`Error::NoLoop`](crate::Error::NoLoop) if polled outside a running
+/// loop.
 ///
 /// ```
 /// use mainspring::{EventLoop, spawn_blocking};
@@ -82,17 +82,17 @@ async fn finished<T>(job: Result<Job<T>>) -> Result<T> {
 
 /// # Blocking work
 impl<S> LoopHandle<S> {
-    /// Returns the pool of threads for this loop's blocking work. Its first thread starts with the
-    /// first job. [`EventLoopBuilder::blocking_pool`](crate::EventLoopBuilder::blocking_pool) has
-    /// its settings.
+    /// Returns the thread pool for this loop's blocking work. Its first thread starts with the
+    /// first job. [`EventLoopBuilder::blocking_pool`](crate::EventLoopBuilder::blocking_pool)
+    /// configures it.
     ///
     /// Closing the loop closes the pool without waiting. To wait for running jobs, and to find
-    /// those that are stuck, [close](BlockingPool::close) the pool before, with a time limit.
+    /// stuck ones, [close](BlockingPool::close) the pool first, with a time limit.
     pub fn blocking_pool(&self) -> &BlockingPool {
         self.core().blocking_pool()
     }
 
-    /// Runs `closure` in a thread of the loop's blocking pool. See [`spawn_blocking`].
+    /// Runs `closure` on a thread of the loop's blocking pool. See [`spawn_blocking`].
     #[track_caller]
     pub fn spawn_blocking<F, T>(&self, closure: F) -> impl Future<Output = Result<T>> + use<F, T, S>
     where

@@ -1,9 +1,9 @@
 //! The budget of a task's poll: the number of awaits that may complete before other callbacks run.
 //!
 //! An await that completes at once (of a set promise, a refused connect, a finished task) does not
-//! return to the loop. With such awaits only, no timer and no signal would be served. Each await of
-//! this crate takes a step when it completes. Without a step left it is pending, and the task is
-//! queued for the next tick. Sources have a limit for each tick as well: see [`io`](crate::io).
+//! return to the loop. If all awaits were like that, timers and signals would starve. So each await
+//! of this crate takes a step when it completes. When no step is left, it is pending, and the task
+//! is queued for the next tick. Sources also have a limit per tick: see [`io`](crate::io).
 //!
 //! # Invariants
 //!

@@ -1,4 +1,4 @@
-//! Sleeps by other clocks than the loop's: the wall clock, and the boot time.
+//! Sleeps on clocks other than the loop's: the wall clock and the boot time.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -15,14 +15,14 @@ use crate::clock::{Timebase, nanos, wall_nanos};
 use crate::event_loop::timebases::ClockSlot;
 use crate::handle::Key;
 
-/// Completes when the time of day is `deadline` or later, and never before. It follows steps of the
+/// Completes when the time of day is `deadline` or later, never before. It follows steps of the
 /// clock, like [`call_at_wall_time`](crate::LoopHandle::call_at_wall_time).
 ///
 /// Dropping the future cancels the timer.
 ///
 /// # Panics
 ///
-/// The future panics if it is polled where no loop runs.
+/// The future panics if polled outside a running loop.
 ///
 /// ```
 /// use mainspring::{Clock, EventLoop, sleep_until_wall_time, testing::SimClock};
@@ -51,7 +51,7 @@ pub fn sleep_until_wall_time(deadline: SystemTime) -> impl Future<Output = ()> {
 ///
 /// # Panics
 ///
-/// The future panics if it is polled where no loop runs.
+/// The future panics if polled outside a running loop.
 ///
 /// ```
 /// use mainspring::{EventLoop, sleep_in_boot_time, testing::SimClock};
@@ -152,7 +152,7 @@ impl Future for ClockSleep {
 
     /// # Panics
     ///
-    /// Panics where no loop runs, at the line of the `await`.
+    /// Panics outside a running loop, at the line of the `await`.
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(armed) = &self.armed else {

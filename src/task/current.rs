@@ -92,7 +92,7 @@ fn no_loop(call: &'static str) -> ! {
     panic!("{}", Error::NoLoop { call })
 }
 
-/// Panics where no loop runs. The message has `location`, because the future of this call is
+/// Panics outside a running loop. The message has `location`, because the future of this call is
 /// awaited elsewhere.
 #[inline]
 pub(crate) fn check_running(call: &'static str, location: &'static Location<'static>) {
@@ -108,7 +108,7 @@ pub(crate) fn no_loop_at(call: &'static str, location: &'static Location<'static
 }
 
 /// Reports an error to the exception handler, with the name and line of the current task. The task
-/// itself goes on.
+/// itself continues.
 pub(crate) fn report(error: Error) {
     let tasks = running();
     let report = tasks.as_ref().and_then(|tasks| tasks.report_of(tasks.current()?.key, error));

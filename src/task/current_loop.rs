@@ -16,7 +16,7 @@ use crate::handle::Handle;
 ///
 /// # Errors
 ///
-/// [`Error::NoLoop`](crate::Error::NoLoop) if no loop runs.
+/// [`Error::NoLoop`](crate::Error::NoLoop) if no loop is running.
 ///
 /// ```
 /// assert!(mainspring::current_loop().is_err());
@@ -31,7 +31,7 @@ pub fn current_loop() -> Result<CurrentLoop> {
 
 /// The loop that runs on this thread, as [`current_loop`] returns it.
 ///
-/// It has no access to the loop's state, because the type of the state is not known here. A task
+/// It gives no access to the loop's state, because the type of the state is not known here. A task
 /// that needs the state captures a [`LoopHandle`](crate::LoopHandle).
 ///
 /// ```

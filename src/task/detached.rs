@@ -11,17 +11,16 @@ use crate::error::Result as MaybeFailure;
 use crate::event_loop::callback_result::Never;
 
 /// An output type that [`detach`](crate::Task::detach) accepts: `()`, a plain value such as a
-/// number or a text, or a `Result` with an error that implements `Display`.
+/// number or a string, or a `Result` with an error type that implements `Display`.
 ///
 /// # Reports
 ///
 /// A panic and an `Err` go to the exception handler, with the line that spawned the task. These are
 /// not reported:
 ///
-/// * A plain value, and `Ok`. But an `Err` inside the `Ok`, as in the output of a
-///   [`timeout`](crate::timeout), is reported if its type is known. Known types are
-///   [`mainspring::Error`](crate::Error), [`io::Error`](std::io::Error), `Box<dyn Error>` and
-///   `Box<dyn Error + Send + Sync>`.
+/// * A plain value, and `Ok`. But an `Err` inside the `Ok`, as from a [`timeout`](crate::timeout),
+///   is reported if its type is known. Known types are [`mainspring::Error`](crate::Error),
+///   [`io::Error`](std::io::Error), `Box<dyn Error>` and `Box<dyn Error + Send + Sync>`.
 /// * A cancellation, including the error [`Cancelled`](crate::Cancelled), unless a deadline was the
 ///   reason.
 /// * A disconnect: an error of the four types above for which

@@ -1,7 +1,7 @@
 //! Wakers of other executors. Their panics do not reach the code that wakes or drops them.
 //!
-//! The loop's panic policy treats such a panic, after the batch. Where no loop runs, the panic hook
-//! has printed it, and nothing else happens.
+//! Such a panic follows the loop's panic policy, after the batch. Outside a running loop, the panic
+//! hook has printed it, and nothing else happens.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

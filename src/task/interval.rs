@@ -13,12 +13,12 @@ use crate::awaits::{located, pending};
 use crate::clock::{IntervalGrid, MissedTickBehavior, NEVER};
 use crate::error::{Error, Result};
 
-/// Returns an interval with a tick after each `period`. The ticks stay on the grid now + k *
-/// `period`, however late one is delivered.
+/// Returns an interval that ticks every `period`. The ticks stay on the grid now + k * `period`,
+/// however late one is delivered.
 ///
 /// # Errors
 ///
-/// [`Error::ZeroInterval`] for a period of zero, and [`Error::NoLoop`] if no loop runs.
+/// [`Error::ZeroInterval`] for a period of zero, and [`Error::NoLoop`] if no loop is running.
 ///
 /// ```
 /// use mainspring::{EventLoop, testing::SimClock};
@@ -56,13 +56,13 @@ pub struct Interval {
     tasks: Rc<Tasks>,
     grid: IntervalGrid,
     period: Duration,
-    /// Ends at the next tick.
+    /// Expires at the next tick.
     timer: TimerFuture,
 }
 
 impl Interval {
-    /// Completes at the next tick. Returns the number of ticks that were missed since the last one
-    /// and are lost; [`set_missed_tick_behavior`](Interval::set_missed_tick_behavior) sets the
+    /// Completes at the next tick. Returns the number of ticks since the last one that were missed
+    /// and dropped; [`set_missed_tick_behavior`](Interval::set_missed_tick_behavior) sets the
     /// policy.
     ///
     /// Cancel safe: dropping the future loses no tick.
@@ -96,13 +96,14 @@ impl Interval {
         Poll::Ready(missed)
     }
 
-    /// Moves the grid: the next tick is one period from now, and further ticks follow a period
+    /// Moves the grid: the next tick is one period from now, and the following ticks are a period
     /// apart.
     pub fn reset(&mut self) {
         self.reset_after(self.period);
     }
 
-    /// Moves the grid: the next tick is `delay` from now, and further ticks follow a period apart.
+    /// Moves the grid: the next tick is `delay` from now, and the following ticks are a period
+    /// apart.
     ///
     /// ```
     /// use mainspring::{EventLoop, interval, testing::SimClock};
@@ -125,7 +126,7 @@ impl Interval {
     }
 
     /// Moves the grid: the next tick is at `deadline`, or in the next tick of the loop if that has
-    /// passed. Further ticks follow a period apart.
+    /// passed. The following ticks are a period apart.
     pub fn reset_at(&mut self, deadline: Instant) {
         self.move_to(self.tasks.core.timeline.nanos_of(deadline));
     }

@@ -19,11 +19,11 @@ use crate::handle::{Handle, Key};
 
 /// The handle of a spawned task, and a future of the task's output.
 ///
-/// The loop owns the task: dropping the handle detaches the task, which goes on. Then a panic is
-/// reported to the exception handler, and so is the error of a `Result<(), E>` of a known type: `E`
-/// is [`mainspring::Error`](crate::Error), [`io::Error`](std::io::Error) or a `Box<dyn Error>`,
-/// with or without `Send + Sync`. [`detach`](Task::detach) reports every failure, because it
-/// accepts only outputs with errors that can be shown.
+/// The loop owns the task: dropping the handle detaches the task, which keeps running. A panic is
+/// then reported to the exception handler, and so is the error of a `Result<(), E>` of a known
+/// type: `E` is [`mainspring::Error`](crate::Error), [`io::Error`](std::io::Error) or a `Box<dyn
+/// Error>`, with or without `Send + Sync`. [`detach`](Task::detach) reports every failure, because
+/// it accepts only outputs with errors that implement `Display`.
 ///
 /// The task's future is dropped before the task counts as done, always on the loop's thread.
 ///
@@ -34,8 +34,8 @@ use crate::handle::{Handle, Key};
 ///
 /// # Errors
 ///
-/// The future returns [`JoinError`] if the task was cancelled, which includes the end of its loop,
-/// or has panicked.
+/// The future returns [`JoinError`] if the task panicked or was cancelled. The end of its loop
+/// counts as a cancellation.
 ///
 /// ```
 /// let mut el = mainspring::EventLoop::new()?;
@@ -72,8 +72,8 @@ impl<T: 'static> Task<T> {
         self.handle
     }
 
-    /// Detaches the task, which goes on. A panic or an error goes to the exception handler, with
-    /// the line that spawned the task; see [`DetachedOutput`].
+    /// Detaches the task, which keeps running. A panic or an error goes to the exception handler,
+    /// with the line that spawned the task; see [`DetachedOutput`].
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -145,7 +145,7 @@ impl<T: 'static> Task<T> {
     /// A task that cancels itself is dropped after its current poll, unless that poll returns its
     /// output. A future is never dropped inside its own poll.
     ///
-    /// Returns false if the task is done or was cancelled before.
+    /// Returns false if the task is done or was already cancelled.
     ///
     /// ```
     /// use mainspring::{EventLoop, JoinError};
@@ -162,7 +162,7 @@ impl<T: 'static> Task<T> {
         self.tasks().is_some_and(|tasks| tasks.cancel_task(self.handle.key, reason.into()))
     }
 
-    /// Returns true if the task is done, which includes the end of its loop.
+    /// Returns true if the task is done, or if its loop has ended.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::new()?;
@@ -199,7 +199,7 @@ impl<T: 'static> Task<T> {
         self.tasks()?.name(self.handle.key)
     }
 
-    /// Sets the task's name, which reports include.
+    /// Sets the task's name, for reports.
     ///
     /// ```
     /// let el = mainspring::EventLoop::new()?;

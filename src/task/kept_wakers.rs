@@ -1,7 +1,7 @@
-//! Objects of this crate that keep wakers of tasks, and are used on this thread only.
+//! Objects of this crate that keep wakers of tasks and are used on this thread only.
 //!
-//! A waker that other code keeps may be used at any time, so a loop with one is not stalled. These
-//! do not count: only turns of the loop reach them.
+//! A waker kept by other code may be used at any time, so a loop with one is not stalled. Wakers
+//! kept by these objects do not count: only turns of the loop use them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -9,34 +9,33 @@
 //!
 //! A task is a key in the same ready deque as the callbacks. When the loop reaches the key, it
 //! polls the task's future. A pending task waits until an event queues its key again. Any future
-//! runs here, including futures that do not use this crate.
+//! runs here, even one that does not use this crate.
 //!
 //! # Budget
 //!
-//! An await that completes at once does not return to the loop. So that other callbacks run in
-//! between, one poll of a task completes at most 128 awaits of this crate; the next await is
-//! pending until the next tick. A call that moves more than 4 KiB counts once for each 4 KiB.
-//! Futures of other crates have no such limit: call [`yield_now()`] in a loop that awaits only
-//! those.
+//! An await that completes at once does not return to the loop. To let other callbacks run, one
+//! poll of a task completes at most 128 awaits of this crate; the next await is pending until the
+//! next tick. A call that transfers more than 4 KiB counts once per 4 KiB. Futures of other crates
+//! have no such limit: call [`yield_now()`] in a loop that awaits only those.
 //!
 //! # Cancellation
 //!
 //! A future is cancelled by dropping it, at an `await` where it waits; its locals are dropped. A
-//! future that was woken is polled once more before that, so a result that is ready already wins.
-//! The rule is the same for tasks, scopes, timeouts and groups. Cleanup cannot `await`; spawn a
-//! task for that.
+//! future that was woken is polled once more first, so a result that is already ready wins. The
+//! rule is the same for tasks, scopes, timeouts and groups. Cleanup cannot `await`; spawn a task
+//! for that.
 //!
 //! # Files
 //!
 //! | file | contents |
 //! |---|---|
-//! | `spawn`, `join`, `current_loop`, `yield_now`, `run` | tasks for their owner; running a loop |
+//! | `spawn`, `join`, `current_loop`, `yield_now`, `run` | spawning and joining; running a loop |
 //! | `tasks/` | the tasks of one loop: table, polling, completion, cancellation, waiters of fds |
-//! | `any_task`, `outcome`, `detached`, `failure` | futures without types; the ends of a task |
+//! | `any_task`, `outcome`, `detached`, `failure` | type-erased futures; the outcomes of a task |
 //! | `current`, `waker/`, `foreign`, `keyed_arena/` | the running loop; wakers; arenas of keys |
 //! | `kept_wakers` | wakers that this crate keeps itself |
 //! | `cancel_region/` | nested regions of a task that can be cancelled |
-//! | `sleep`, `clock_sleep`, `interval`, `signal`, `promise/`, `remote`, `blocking` | what a task can await |
+//! | `sleep`, `clock_sleep`, `interval`, `signal`, `promise/`, `remote`, `blocking` | futures that a task can await |
 //! | `budget` | the limit of one poll |
 
 mod any_task;

@@ -1,4 +1,4 @@
-//! States and ends of a task, and the reasons of cancellations.
+//! States and outcomes of a task, and the reasons of cancellations.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -7,7 +7,7 @@ use std::fmt;
 use crate::error::Error;
 use crate::panic::Panic;
 
-/// Text that gives the reason of a cancellation.
+/// The reason of a cancellation, as text.
 ///
 /// ```
 /// use mainspring::CancelReason;
@@ -62,8 +62,9 @@ impl Cancelled {
         &self.reason
     }
 
-    /// Returns true if the scope's deadline has passed. The end of a [`Shutdown`](crate::Shutdown)
-    /// is no deadline in this sense: it is a request.
+    /// Returns true if the scope's deadline has passed. The end of a
+    /// [`Shutdown`](crate::Shutdown)'s drain time is not a deadline in this sense: it counts as a
+    /// request.
     pub fn is_deadline(&self) -> bool {
         self.by_deadline
     }
@@ -158,7 +159,7 @@ pub enum TaskState {
     Running,
     /// Polled before, and waiting for an event or for its next poll.
     Waiting,
-    /// Over.
+    /// Done, with this outcome.
     Done(TaskEnding),
 }
 

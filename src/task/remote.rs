@@ -23,7 +23,7 @@ impl<S> Remote<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`call_soon`](Remote::call_soon). Then the future is dropped on this thread.
+    /// Same as [`call_soon`](Remote::call_soon). The future is then dropped on this thread.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::new()?;
@@ -50,7 +50,7 @@ impl<S> Remote<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`spawn`](Remote::spawn).
+    /// Same as [`spawn`](Remote::spawn).
     ///
     /// ```
     /// use std::time::Duration;
@@ -85,16 +85,16 @@ impl<S> Remote<S> {
     }
 }
 
-/// The handle of a task on another thread's loop. It can be awaited in any executor, or joined by a
+/// The handle of a task on another thread's loop. It can be awaited on any executor, or joined by a
 /// thread.
 ///
 /// Dropping it detaches the task, like dropping a [`Task`], with the same limits. Prefer
-/// [`detach`](RemoteTask::detach), which reports every error that can be shown.
+/// [`detach`](RemoteTask::detach), which reports every error that implements `Display`.
 ///
 /// # Errors
 ///
-/// The future returns [`JoinError`] if the task was cancelled, which includes the end of its loop,
-/// or has panicked. A second await after the output was returned is a cancellation, too.
+/// The future returns [`JoinError`] if the task panicked or was cancelled. The end of its loop
+/// counts as a cancellation, and so does a second await after the output was returned.
 #[must_use = "dropping a task detaches it; call `detach` to do that explicitly"]
 pub struct RemoteTask<T> {
     shared: Arc<RemoteShared<T>>,
@@ -109,9 +109,9 @@ struct RemoteShared<T> {
 }
 
 struct RemoteState<T> {
-    /// The result; `None` before it is there, and after it was taken.
+    /// The result; `None` before it arrives, and after it was taken.
     output: Option<Result<T, JoinError>>,
-    /// True if the result was there, even if it was taken.
+    /// True if the result has arrived, even if it was taken.
     done: bool,
     /// Waker of the task that awaits the handle.
     waker: Option<Waker>,
@@ -153,8 +153,8 @@ impl<T> RemoteTask<T> {
     ///
     /// # Errors
     ///
-    /// [`JoinError`] if the task was cancelled, which includes the end of its loop, or has
-    /// panicked.
+    /// [`JoinError`] if the task panicked or was cancelled. The end of its loop counts as a
+    /// cancellation.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::new()?;
@@ -207,8 +207,8 @@ impl<T> RemoteTask<T> {
         self.shared.lock().done
     }
 
-    /// Detaches the task, which goes on. A panic or an error goes to the exception handler of its
-    /// loop; see [`DetachedOutput`].
+    /// Detaches the task, which keeps running. A panic or an error goes to the exception handler of
+    /// its loop; see [`DetachedOutput`].
     pub fn detach(self)
     where
         T: DetachedOutput,
@@ -224,8 +224,8 @@ impl<T> RemoteTask<T> {
         self.detach_as(panic_only);
     }
 
-    /// Detaches the task. If its output has arrived here already, its loop cannot report a failure
-    /// any longer, so that is written to standard error.
+    /// Detaches the task. If its output has already arrived here, its loop can no longer report a
+    /// failure, so a failure is written to standard error.
     fn detach_as(self, failure_of: FailureOf)
     where
         T: 'static,

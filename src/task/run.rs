@@ -15,14 +15,14 @@ use crate::handle::Key;
 
 impl<S> EventLoop<S> {
     /// Runs the loop until `future` is complete, and returns its output. All other callbacks and
-    /// tasks stay registered, and go on in the next run.
+    /// tasks stay registered, and continue in the next run.
     ///
     /// The future may borrow from the caller. It is polled between two batches.
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`] if [`stop`](crate::LoopHandle::stop) was called first, then the future is
-    /// dropped; [`Error::Stalled`] if nothing can wake the future; [`Error::Closed`];
+    /// [`Error::Stopped`] if [`stop`](crate::LoopHandle::stop) was called first (the future is then
+    /// dropped); [`Error::Stalled`] if nothing can wake the future; [`Error::Closed`];
     /// [`Error::Select`].
     ///
     /// # Panics
@@ -43,7 +43,7 @@ impl<S> EventLoop<S> {
         let _running = self.enter();
         let main = MainTask::new(&tasks, Location::caller());
         let future = pin!(future);
-        // The panic of a callback follows the policy, that of the future belongs to the caller.
+        // A panic of a callback follows the policy; a panic of the future belongs to the caller.
         let is_polled = Cell::new(false);
         let ran = catch_unwind(AssertUnwindSafe(|| self.run_main(&main, future, &is_polled)));
         self.record_end_of_run();

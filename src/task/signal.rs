@@ -18,16 +18,16 @@ use crate::awaits::{located, pending};
 use crate::error::{Error, Result};
 use crate::signals::ReceiverState;
 
-/// Receives `signal` in a task. `signal(Signal::TERM).await?` waits for one; a kept receiver
-/// can be awaited again and again.
+/// Receives `signal` in a task. `signal(Signal::TERM).await?` waits for one signal; a receiver that
+/// is kept can be awaited repeatedly.
 ///
 /// The signal is handled from this call on, so none is lost before the first await, or between two
-/// awaits. The rules are those of
-/// [`add_signal_handler`](crate::LoopHandle::add_signal_handler): several receivers and handlers
-/// each get the signal, and after the last one has ended, the previous disposition is back.
+/// awaits. The rules of [`add_signal_handler`](crate::LoopHandle::add_signal_handler) apply: each
+/// receiver and each handler gets the signal, and after the last one has ended, the previous
+/// disposition is restored.
 ///
-/// Outside a running loop, the signal is handled from the first await on. An error of this call is
-/// the result of each await.
+/// Outside a running loop, the signal is handled from the first await on. Each await returns an
+/// error of this call.
 ///
 /// ```
 /// use mainspring::{EventLoop, Signal, signal};
@@ -52,8 +52,8 @@ pub fn signal(signal: Signal) -> SignalReceiver {
     receiver
 }
 
-/// The receiver of [`signal`](signal()). Each await completes with the signals that came since the
-/// one before.
+/// The receiver of [`signal`](signal()). Each await completes with the signals that arrived since
+/// the previous one.
 ///
 /// # Cancel safety
 ///
@@ -65,18 +65,18 @@ pub struct SignalReceiver {
 }
 
 impl SignalReceiver {
-    /// Waits for the signal. Returns how often it came since the last wait, and its last sender.
+    /// Waits for the signal. Returns how often it arrived since the last wait, and its last sender.
     ///
     /// # Errors
     ///
-    /// [`Error::Signal`] for a signal that cannot be handled; [`Error::Create`] without descriptors
-    /// for the wakeup; [`Error::NoLoop`]; [`Error::Closed`].
+    /// [`Error::Signal`] for a signal that cannot be handled; [`Error::Create`] if no descriptor is
+    /// left for the wakeup; [`Error::NoLoop`]; [`Error::Closed`].
     pub fn recv(&mut self) -> impl Future<Output = Result<SignalInfo>> {
         located(|| "recv", async move { poll_fn(|cx| self.poll_recv(cx)).await })
     }
 
-    /// Returns the signals that came since the last wait, without waiting. The signals that come
-    /// during a tick are here in the next one.
+    /// Returns the signals that arrived since the last wait, without waiting. Signals that arrive
+    /// during a tick are returned from the next tick on.
     pub fn try_recv(&mut self) -> Option<SignalInfo> {
         self.registered.as_ref()?.1.pending.take()
     }
@@ -85,7 +85,7 @@ impl SignalReceiver {
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](SignalReceiver::recv).
+    /// Same as [`recv`](SignalReceiver::recv).
     #[track_caller]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<SignalInfo>> {
         let polled = budget::metered(cx, |cx| {

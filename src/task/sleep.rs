@@ -16,8 +16,8 @@ use crate::clock::NEVER;
 use crate::handle::Key;
 use crate::timers::TimerSlot;
 
-/// Completes when `delay` is over, counted from this call. It never completes early, not by a
-/// nanosecond. A delay of zero ends in the next tick.
+/// Completes when `delay` has passed, counted from this call. It never completes early, not even by
+/// a nanosecond. A delay of zero ends in the next tick.
 ///
 /// Outside a running loop, the delay is counted from the first poll. [`Duration::MAX`] never ends.
 ///
@@ -25,7 +25,7 @@ use crate::timers::TimerSlot;
 ///
 /// # Panics
 ///
-/// The future panics if it is polled where no loop runs.
+/// The future panics if polled outside a running loop.
 ///
 /// ```
 /// use mainspring::{EventLoop, testing::SimClock};
@@ -62,7 +62,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::new(Deadline::At(deadline))
 }
 
-/// A deadline that does not depend on a loop: a future may be made in one loop and awaited in
+/// A deadline that does not depend on a loop: a future may be created in one loop and awaited in
 /// another.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Deadline {
@@ -123,7 +123,7 @@ impl Sleep {
         }
     }
 
-    /// Returns true if the loop has seen that the deadline has passed.
+    /// Returns true if the loop has noticed that the deadline has passed.
     pub fn is_elapsed(&self) -> bool {
         match &self.timer.armed {
             Some(armed) => current::find(armed.loop_id).is_none_or(|tasks| armed.is_over(&tasks)),
@@ -141,7 +141,7 @@ impl Sleep {
         self.timer.armed.is_none()
     }
 
-    /// Moves the end to `deadline`. A sleep that is over can be used again by this.
+    /// Moves the end to `deadline`. A completed sleep can be reused this way.
     ///
     /// ```
     /// use mainspring::{Clock, EventLoop, sleep, testing::SimClock};
@@ -167,7 +167,7 @@ impl Future for Sleep {
 
     /// # Panics
     ///
-    /// Panics where no loop runs, at the line of the `await`.
+    /// Panics outside a running loop, at the line of the `await`.
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let polled = self.timer.poll(cx.waker());

@@ -11,11 +11,12 @@ use super::tasks::Tasks;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
 
-/// Spawns a task on the loop that runs on this thread. It is first polled in the next tick.
+/// Spawns a task on the loop that runs on this thread. It is polled for the first time in the next
+/// tick.
 ///
 /// # Panics
 ///
-/// Panics where no loop runs. [`LoopHandle::spawn`](crate::LoopHandle::spawn) works there, too.
+/// Panics outside a running loop. [`LoopHandle::spawn`](crate::LoopHandle::spawn) works there, too.
 ///
 /// ```
 /// let mut el = mainspring::EventLoop::new()?;
@@ -43,7 +44,7 @@ where
 
 /// # Tasks
 impl<S> LoopHandle<S> {
-    /// Spawns a task on this loop. It is first polled in the next tick.
+    /// Spawns a task on this loop. It is polled for the first time in the next tick.
     ///
     /// On a closed loop the future is dropped at once, and the task counts as cancelled.
     ///

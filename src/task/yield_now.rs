@@ -8,7 +8,7 @@ use crate::awaits::pending;
 
 /// Moves the task to the end of the ready deque, so that everything else that is ready runs first.
 ///
-/// The loop selects in between. Dropping the future has no effect.
+/// The loop calls the selector in between. Dropping the future has no effect.
 ///
 /// ```
 /// let mut el = mainspring::EventLoop::new()?;

@@ -9,7 +9,7 @@ use crate::awaits::located;
 use crate::error::Result;
 use crate::task::{SignalReceiver, signal};
 
-/// The changes of a window's size, from [`Tty::size_changes`].
+/// The changes of a window size, from [`Tty::size_changes`].
 #[derive(Debug)]
 pub struct SizeChanges {
     tty: Tty,
@@ -21,13 +21,13 @@ impl SizeChanges {
         SizeChanges { tty, signals: signal(Signal::WINCH) }
     }
 
-    /// Waits for a change, and returns the size that the window has then.
+    /// Waits for a change, and returns the new size.
     ///
-    /// Cancel safe: a change during a wait that was dropped is in the next one.
+    /// Cancel safe: the next wait returns a change that a dropped wait missed.
     ///
     /// # Errors
     ///
-    /// Those of [`SignalReceiver::recv`] and of [`Tty::window_size`].
+    /// The errors of [`SignalReceiver::recv`] and [`Tty::window_size`].
     #[allow(clippy::should_implement_trait)] // An asynchronous `next`, as of a stream.
     pub fn next(&mut self) -> impl Future<Output = Result<WindowSize>> {
         located(|| "next", async move {

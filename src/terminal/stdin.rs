@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 use crate::io::source::Io;
 use crate::io::{BufReader, Lines};
 
-/// Standard input, as a source of the loop.
+/// Standard input, as an event source.
 ///
 /// It is a duplicate of descriptor 0, so it stays open when another part of the program closes
-/// that. It has no buffer: what [`std::io::stdin`] has buffered is not read here.
+/// that. It is unbuffered: input that [`std::io::stdin`] has buffered is not read here.
 ///
 /// A read returns 0 at the end of a file or a pipe, at `Ctrl-D`, and after the other side of a
 /// pseudo terminal was closed. A read in a background process is the error `PermissionDenied`, and
@@ -85,7 +85,7 @@ impl Stdin {
     ///
     /// # Errors
     ///
-    /// Those of [`into_io`](Stdin::into_io).
+    /// Same as [`into_io`](Stdin::into_io).
     pub fn lines(self) -> Result<Lines<Io<Stdin>>> {
         Ok(BufReader::new(self.into_io()?).lines())
     }

@@ -14,7 +14,7 @@ use crate::event_loop::callback_result::CallbackResult;
 use crate::handle::Handle;
 use crate::io::source::Io;
 
-/// A terminal, as a source of the loop. Reads follow the rules of [`Stdin`](super::Stdin).
+/// A terminal, as an event source. Reads follow the rules of [`Stdin`](super::Stdin).
 ///
 /// ```no_run
 /// use mainspring::{EventLoop, terminal::Tty};
@@ -49,7 +49,7 @@ impl Tty {
     ///
     /// # Errors
     ///
-    /// [`Error::Watch`] if it is none. The descriptor is closed.
+    /// [`Error::Watch`] if it is not a terminal. The descriptor is closed.
     ///
     /// ```
     /// let (reader, _writer) = std::io::pipe()?;
@@ -59,7 +59,7 @@ impl Tty {
     /// ```
     pub fn new(fd: OwnedFd) -> Result<Tty> {
         if !fd.is_terminal() {
-            let source = io::Error::new(io::ErrorKind::InvalidInput, "it is no terminal");
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a terminal");
             return Err(error("use as a terminal", fd.as_raw_fd(), source));
         }
         Ok(Tty { file: fd.into() })
@@ -74,13 +74,13 @@ impl Tty {
         Io::with_interest(self, Interest::READABLE | Interest::WRITABLE)
     }
 
-    /// Makes the terminal raw, like cfmakeraw(3): keys come at once, without echo, and make no
-    /// signals; output is not translated. The guard restores the attributes.
+    /// Puts the terminal into raw mode, like cfmakeraw(3): keys arrive at once, without echo, and
+    /// send no signals; output is not translated. The guard restores the attributes.
     ///
     /// # Errors
     ///
     /// [`Error::Watch`]: `PermissionDenied` in a background process, which is not stopped;
-    /// `QuotaExceeded` if eight terminals are raw; those of tcsetattr(3).
+    /// `QuotaExceeded` if eight terminals are raw; the errors of tcsetattr(3).
     pub fn raw_mode(&self) -> Result<RawMode> {
         let fd = self.file.as_raw_fd();
         let entered = terminal::RawMode::enter(self.file.as_fd());
@@ -98,11 +98,11 @@ impl Tty {
         size.map_err(|source| error("read the size of", self.file.as_raw_fd(), source))
     }
 
-    /// Returns the changes of the window's size, for tasks. No change after this call is lost;
+    /// Returns the changes of the window size, for tasks. No change after this call is lost;
     /// several may be merged.
     ///
-    /// They come with [`Signal::WINCH`], which the kernel sends to the foreground processes of
-    /// their controlling terminal.
+    /// They are reported by [`Signal::WINCH`], which the kernel sends to the foreground processes
+    /// of their controlling terminal.
     ///
     /// # Errors
     ///
@@ -111,12 +111,12 @@ impl Tty {
         Ok(SizeChanges::new(self.try_clone()?))
     }
 
-    /// Calls `callback` with the new size when the size of the window has changed, like
-    /// [`size_changes`](Tty::size_changes). An error of reading the size ends the handler.
+    /// Calls `callback` with the new size whenever the window size changes, like
+    /// [`size_changes`](Tty::size_changes). An error reading the size ends the handler.
     ///
     /// # Errors
     ///
-    /// Those of [`add_signal_handler`](LoopHandle::add_signal_handler) and of
+    /// The errors of [`add_signal_handler`](LoopHandle::add_signal_handler) and
     /// [`size_changes`](Tty::size_changes).
     #[track_caller]
     pub fn on_resize<S, F, R>(&self, el: &LoopHandle<S>, mut callback: F) -> Result<Handle>
@@ -132,7 +132,7 @@ impl Tty {
     }
 
     /// Returns true if another process group is in the foreground of the terminal. Reading and
-    /// raw mode are errors then.
+    /// entering raw mode are then errors.
     pub fn is_background(&self) -> bool {
         terminal::is_background(self.file.as_fd())
     }
@@ -180,7 +180,7 @@ impl AsFd for Tty {
 /// * while TSTP has stopped the process. The terminal is raw again when the process continues.
 ///
 /// KILL and STOP cannot be caught. A background process leaves the terminal as it is, because it
-/// belongs to another job then. A copy of the guard in a forked child does nothing.
+/// then belongs to another job. A copy of the guard in a forked child does nothing.
 #[derive(Debug)]
 #[must_use = "dropping it ends the raw mode"]
 pub struct RawMode {

@@ -28,8 +28,8 @@ use crate::clock::{Clock, JumpDetection, JumpNotice};
 /// ```
 ///
 /// A test that stops at certain times calls [`advance`](SimClock::advance) and then
-/// [`run_until_stalled`](crate::EventLoop::run_until_stalled), which runs what is due and does not
-/// sleep, so the clock does not jump.
+/// [`run_until_stalled`](crate::EventLoop::run_until_stalled), which runs everything due without
+/// sleeping, so the clock does not jump.
 ///
 /// ```
 /// use mainspring::{EventLoop, testing::SimClock};
@@ -54,7 +54,7 @@ pub struct SimClock {
     shared: Rc<SimTimes>,
 }
 
-/// The times that all clones of a clock share.
+/// The times shared by all clones of a clock.
 #[derive(Debug)]
 struct SimTimes {
     elapsed: Cell<Duration>,
@@ -83,8 +83,8 @@ impl SimClock {
         self.shared.elapsed.get()
     }
 
-    /// Moves the clock forward, as if work took that time. Does nothing if an `Instant` cannot hold
-    /// the new time.
+    /// Moves the clock forward, as if work had taken that time. Does nothing if an `Instant` cannot
+    /// hold the new time.
     pub fn advance(&self, by: Duration) {
         let elapsed = self.elapsed().saturating_add(by);
         if self.start.checked_add(elapsed).is_some() {

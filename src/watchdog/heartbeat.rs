@@ -13,7 +13,7 @@ use mainspring_sys::process::Process;
 use crate::metrics::Page;
 use crate::tape::{LiveTape, Turn};
 
-/// The turn that a loop runs now, readable from any thread while it does not return. Made by
+/// The turn that a loop runs now, readable from any thread while it does not return. Returned by
 /// [`LoopHandle::heartbeat`](crate::LoopHandle::heartbeat).
 ///
 /// ```

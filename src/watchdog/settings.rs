@@ -62,7 +62,7 @@ impl Watchdog {
     }
 
     /// Sets the closure that gets each report, on the thread of the watchdog. Default: a line on
-    /// standard error. A panic of the closure is printed, and the watchdog goes on.
+    /// standard error. A panic of the closure is printed, and the watchdog continues.
     pub fn on_stall(mut self, on_stall: impl FnMut(&Stall) + Send + 'static) -> Watchdog {
         self.settings.on_stall = Some(Box::new(on_stall));
         self

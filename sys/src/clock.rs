@@ -1,6 +1,7 @@
-//! The boot time, and kernel timers of the clocks that may jump: the wall clock and the boot time.
+//! The boot-time clock, and kernel timers for clocks that can jump: the wall clock and the boot
+//! time.
 //!
-//! A selector sleeps by the monotonic clock. It does not notice that the wall clock was set, or
+//! A selector sleeps on the monotonic clock, so it does not notice that the wall clock was set or
 //! that the machine was suspended. A [`ClockTimer`] is a descriptor that does.
 
 use std::io;
@@ -25,7 +26,7 @@ const BOOT_CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_RAW;
 #[cfg(not(any(has_clock_boottime, has_continuous_raw_clock)))]
 const BOOT_CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
 
-/// Returns the time since an unspecified point before the process began, mostly the boot. It never
+/// Returns the time since an unspecified point before the process began, usually the boot. It never
 /// goes back. It includes the time during which the machine was suspended, where the system has
 /// such a clock.
 ///
@@ -83,8 +84,8 @@ impl ClockTimer {
     ///
     /// # Errors
     ///
-    /// Those of timerfd_create(2): the process or the system is out of descriptors. `Unsupported`
-    /// on systems without it.
+    /// The errors of timerfd_create(2): the process or the system is out of descriptors.
+    /// `Unsupported` on systems without it.
     pub fn wall() -> io::Result<ClockTimer> {
         let flags = libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET;
         ClockTimer::new(libc::CLOCK_REALTIME, flags)
@@ -94,7 +95,7 @@ impl ClockTimer {
     ///
     /// # Errors
     ///
-    /// Those of [`wall`](ClockTimer::wall).
+    /// Same as [`wall`](ClockTimer::wall).
     pub fn boot() -> io::Result<ClockTimer> {
         ClockTimer::new(BOOT_CLOCK, libc::TFD_TIMER_ABSTIME)
     }
@@ -107,12 +108,12 @@ impl ClockTimer {
     }
 
     /// Makes the descriptor readable when the clock shows `deadline`: the time since 1970, or of
-    /// [`boot_time`]. It replaces the former deadline. Returns true if the wall clock was set since
-    /// the last report; the deadline holds all the same.
+    /// [`boot_time`]. It replaces the previous deadline. Returns true if the wall clock was set
+    /// since the last report; the deadline is still in force.
     ///
     /// # Errors
     ///
-    /// Those of timerfd_settime(2): the descriptor no longer belongs to the timer.
+    /// The errors of timerfd_settime(2): the descriptor no longer belongs to the timer.
     pub fn set(&self, deadline: Duration) -> io::Result<bool> {
         let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let value = libc::timespec {

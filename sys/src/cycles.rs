@@ -1,6 +1,6 @@
-//! The cycle counter of the CPU, which is cheaper to read than a clock.
+//! The CPU's cycle counter, which is cheaper to read than a clock.
 //!
-//! Its unit is not known, and counters of several CPUs may differ. So a caller compares it with a
+//! Its unit is unknown, and counters of different CPUs may differ. So a caller compares it with a
 //! clock from time to time.
 
 /// Returns the cycle counter; `None` if there is none that any process may read.

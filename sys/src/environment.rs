@@ -1,8 +1,8 @@
 //! Environment variables: settings of the selector, the wakeup and the timer resolution, and the
 //! variables of a service manager.
 //!
-//! A process with more rights than the user who started it (set-user-ID) ignores them: that user
-//! must not change how it runs.
+//! A process with more privileges than the user who started it (set-user-ID) ignores them: that
+//! user must not change how it runs.
 
 use std::env;
 use std::ffi::OsString;

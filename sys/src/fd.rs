@@ -64,7 +64,7 @@ pub(crate) fn replace(old: BorrowedFd<'_>, fresh: OwnedFd) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of pipe(2): the process or the system is out of descriptors.
+/// The errors of pipe(2): the process or the system is out of descriptors.
 #[cfg(has_atomic_cloexec)]
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];
@@ -77,7 +77,7 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 ///
-/// Those of pipe(2): the process or the system is out of descriptors.
+/// The errors of pipe(2): the process or the system is out of descriptors.
 #[cfg(not(has_atomic_cloexec))]
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];
@@ -112,7 +112,7 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 ///
-/// Those of fcntl(2): `fd` is not open.
+/// The errors of fcntl(2): `fd` is not open.
 pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<bool> {
     change_nonblocking(fd.as_raw_fd(), nonblocking)
 }
@@ -147,7 +147,7 @@ pub(crate) fn set_cloexec(fd: BorrowedFd<'_>) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of fcntl(2): `fd` is not open.
+/// The errors of fcntl(2): `fd` is not open.
 pub fn is_nonblocking(fd: RawFd) -> io::Result<bool> {
     Ok(status(fd)? & libc::O_NONBLOCK != 0)
 }
@@ -264,7 +264,7 @@ pub(crate) fn stat(fd: RawFd) -> io::Result<libc::stat> {
 ///
 /// # Errors
 ///
-/// Those of read(2), except `Interrupted`: the call is repeated.
+/// The errors of read(2), except `Interrupted`: the call is repeated.
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let (start, length) = (buffer.as_mut_ptr(), buffer.len());
     // SAFETY: `buffer` is writable for its whole length and outlives the call.
@@ -276,7 +276,7 @@ pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
 ///
 /// # Errors
 ///
-/// Those of write(2), except `Interrupted`: the call is repeated.
+/// The errors of write(2), except `Interrupted`: the call is repeated.
 pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let (start, length) = (bytes.as_ptr(), bytes.len());
     // SAFETY: `bytes` is readable for its whole length and outlives the call.

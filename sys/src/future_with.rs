@@ -11,7 +11,7 @@ pub trait PollWith<F: Future> {
     fn poll_with(&mut self, future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output>;
 }
 
-/// A future that `with` polls. It has no memory beside both.
+/// A future that `with` polls. It takes no memory beyond the two.
 ///
 /// ```
 /// use mainspring_sys::{FutureWith, PollWith};

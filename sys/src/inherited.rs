@@ -1,4 +1,4 @@
-//! Descriptors that the process has inherited from the program that started it.
+//! Descriptors inherited from the parent process.
 
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
@@ -13,10 +13,10 @@ const LOWEST: RawFd = 3;
 
 /// Takes ownership of a descriptor that execve(2) has left open, and makes it close-on-exec.
 ///
-/// `fd` is a number that the starting program has announced, for example in `LISTEN_FDS`. A
-/// descriptor that was inherited is not close-on-exec, and all that std and this crate create are.
-/// A number that the process has given to another file in the meantime is therefore an error, like
-/// one that was taken before.
+/// `fd` is a number that the starting program has announced, for example in `LISTEN_FDS`. An
+/// inherited descriptor is not close-on-exec, but all those created by std and this crate are. So a
+/// number that the process has given to another file in the meantime is an error, like one that was
+/// taken before.
 ///
 /// Call this at the start of the program, before code in C opens descriptors without that flag.
 ///
@@ -71,7 +71,7 @@ fn invalid(message: &str) -> io::Error {
 ///
 /// # Errors
 ///
-/// Those of clock_gettime(2).
+/// The errors of clock_gettime(2).
 pub fn monotonic_micros() -> io::Result<u64> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is writable and outlives the call.

@@ -1,4 +1,4 @@
-//! The system-call layer of mainspring: all unsafe code, and all differences between systems.
+//! The system-call layer of mainspring: all unsafe code, and all platform differences.
 //!
 //! The code above this crate neither names an operating system nor uses `unsafe`. The modules, from
 //! the kernel up:
@@ -10,17 +10,17 @@
 //! * [`event`] and [`timeout`]: the values that go into and come out of a selector;
 //! * [`selector`]: one contract, with a backend for each of epoll, kqueue, poll and select;
 //! * [`wakeup`]: wakes a sleeping selector from another thread;
-//! * [`clock`]: the time since boot, and kernel timers of clocks that may jump;
-//! * [`child`]: the end of processes as events of a selector, their status, signals to them;
-//! * [`signal`]: signals as events of a selector, with exact restore of dispositions;
+//! * [`clock`]: the boot-time clock, and kernel timers for clocks that can jump;
+//! * [`child`]: process exit as an event of a selector, exit status, signals to processes;
+//! * [`signal`]: signals as events of a selector, with exact restoration of dispositions;
 //! * [`socket`]: non-blocking connect and accept, addresses, options;
 //! * [`stderr`]: log lines that never block or kill the process;
-//! * [`closure`]: closures that are stored without a box, which needs unsafe code too;
-//! * [`shared_map`]: memory that is a file, and outlives the process;
-//! * [`inherited`]: descriptors that the process got from the program that started it;
-//! * [`terminal`]: raw mode, window sizes, reads in the background;
-//! * [`FutureWith`]: a future inside another one, which needs unsafe code too;
-//! * [`ThreadBound`]: values of one thread, in types that must be `Send`;
+//! * [`closure`]: closures stored without a box, which needs unsafe code;
+//! * [`shared_map`]: memory-mapped files, which outlive the process;
+//! * [`inherited`]: descriptors inherited from the parent process;
+//! * [`terminal`]: raw mode, window size, reads by background processes;
+//! * [`FutureWith`]: a future inside another one, which needs unsafe code;
+//! * [`ThreadBound`]: thread-bound values in `Send` types;
 //! * [`cycles`](mod@cycles): a counter that is cheaper to read than a clock;
 //! * [`environment`]: settings from environment variables.
 //!

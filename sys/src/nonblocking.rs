@@ -98,7 +98,7 @@ impl Table {
 ///
 /// # Errors
 ///
-/// Those of fcntl(2) and fstat(2): `EBADF` if `fd` is not open.
+/// The errors of fcntl(2) and fstat(2): `EBADF` if `fd` is not open.
 pub fn begin(fd: BorrowedFd<'_>) -> io::Result<BlockingMode> {
     let (fd, table) = (fd.as_raw_fd(), Table::of_process());
     let is_idle = || table.count.load(SeqCst) == 0;

@@ -1,4 +1,4 @@
-//! Static values of which each process has its own.
+//! Static values that each process has separately.
 //!
 //! A forked child inherits the memory of its parent, but only the thread that called fork(2). A
 //! lock that another thread held at that time stays locked in the child forever, and what it

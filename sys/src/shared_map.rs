@@ -1,4 +1,4 @@
-//! Memory that is a file: its content outlives the process, however that ends.
+//! Memory-mapped files: their content outlives the process, however it ends.
 //!
 //! # Invariant
 //!
@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicU64;
 use crate::fd::owned;
 use crate::syscall::check;
 
-/// A new file of words, mapped into memory. It stays after the value is dropped.
+/// A new file of words, mapped into memory. The file remains after the value is dropped.
 ///
 /// ```
 /// use mainspring_sys::shared_map::SharedMap;

@@ -37,7 +37,7 @@ const FLAGS: libc::c_int = libc::MSG_DONTWAIT;
 /// # Errors
 ///
 /// `WouldBlock` if there is no room now; `BrokenPipe`, without SIGPIPE, if a pipe has no reader;
-/// `WriteZero` if only a part was written; otherwise those of write(2): the disk is full, or
+/// `WriteZero` if only a part was written; otherwise the errors of write(2): the disk is full, or
 /// descriptor 2 is not open.
 pub fn write(line: &[u8]) -> io::Result<()> {
     let line = &line[..line.len().min(MAX_LINE)];

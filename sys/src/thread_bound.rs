@@ -35,7 +35,7 @@ use std::thread::{self, Thread};
 ///
 /// The value is dropped on its own thread. If the wrapper is dropped on another thread, the value
 /// is leaked with its memory, and the drop panics. It does not panic while its thread already
-/// unwinds. A value without drop code, an integer for example, is freed on any thread.
+/// unwinds. A value that needs no drop, such as an integer, is freed on any thread.
 ///
 /// The value is boxed, so creating a wrapper allocates. A pinned future must keep its
 /// memory until it is dropped, so memory of a leaked future must not be freed with its wrapper.
@@ -105,7 +105,7 @@ impl<T> ThreadBound<T> {
         &self.value
     }
 
-    /// Returns the value, to change it.
+    /// Returns the value, mutably.
     ///
     /// # Panics
     ///

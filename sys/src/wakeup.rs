@@ -126,7 +126,7 @@ impl Wakeup {
     /// # Errors
     ///
     /// `Unsupported` for `UserEvent` if the selector has none, and for `Eventfd` if the system has
-    /// none; those of creating and registering a descriptor.
+    /// none; the errors of creating and registering a descriptor.
     pub fn new(kind: WakeupKind, selector: &mut dyn Selector, token: Token) -> io::Result<Wakeup> {
         let backend = match kind {
             WakeupKind::UserEvent => Backend::UserEvent(selector.user_event(token)?),
@@ -164,7 +164,7 @@ impl Wakeup {
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Wakeup::new).
+    /// Same as [`new`](Wakeup::new).
     pub fn best(selector: &mut dyn Selector, token: Token) -> io::Result<Wakeup> {
         let mut last = io::Error::from(io::ErrorKind::Unsupported);
         for kind in WakeupKind::available() {
@@ -180,8 +180,8 @@ impl Wakeup {
     ///
     /// # Errors
     ///
-    /// Those of the kernel, except "full": a full pipe or counter is already reported, and in edge
-    /// mode a full counter is reset first. `EBADF` or a short write: the descriptor no longer
+    /// The errors of the kernel, except "full": a full pipe or counter is already reported, and in
+    /// edge mode a full counter is reset first. `EBADF` or a short write: the descriptor no longer
     /// belongs to the wakeup.
     pub fn wake(&self) -> io::Result<()> {
         let written = match &self.0 {
@@ -216,7 +216,7 @@ impl Wakeup {
     ///
     /// # Errors
     ///
-    /// Those of creating a descriptor; then nothing has changed.
+    /// The errors of creating a descriptor; then nothing has changed.
     pub fn after_fork(&self) -> io::Result<()> {
         match &self.0 {
             Backend::UserEvent(_) => Ok(()), // A reset of the selector keeps user events.

@@ -1,4 +1,4 @@
-//! A datagram endpoint: a socket of datagrams that the loop receives and sends.
+//! A datagram endpoint: a datagram socket that the loop reads and writes.
 //!
 //! The loop receives in batches, into memory that all endpoints of a loop share, and calls the
 //! protocol for each datagram. A datagram is sent at once; only those that the kernel does not
@@ -11,7 +11,7 @@
 //! * A batch that was received is passed on whole, unless the endpoint is closed: a pause and a
 //!   panic keep the rest.
 //! * After `DONE` is set nothing is received or sent; `connection_lost` follows.
-//! * The socket is watched by level: a run that leaves datagrams gets another event.
+//! * The socket is level-triggered: a run that leaves datagrams gets another event.
 
 mod output;
 mod queue;
@@ -34,9 +34,10 @@ use crate::event_loop::loop_core::LoopCore;
 use crate::handle::{Handle, Key};
 use crate::watchers::{Registration, Role, WatcherId};
 
-/// A datagram endpoint: sends datagrams, and ends it. Clones are the same endpoint.
+/// Handle of a datagram endpoint, to send datagrams and to close it. Clones refer to the same
+/// endpoint.
 ///
-/// A transport may outlive its endpoint: sending by a closed one does nothing.
+/// A transport may outlive its endpoint: sending through a closed one does nothing.
 #[derive(Clone)]
 pub struct DatagramTransport {
     state: Rc<EndpointState>,
@@ -71,12 +72,12 @@ impl DatagramTransport {
         self.state.feed();
     }
 
-    /// Sends a datagram to `to`: at once if the kernel accepts it, otherwise when it does. Never
+    /// Sends a datagram to `to`: at once if the kernel accepts it, otherwise from the queue. Never
     /// blocks and never fails because of a full buffer.
     ///
     /// An error of the datagram goes to
     /// [`error_received`](super::DatagramProtocol::error_received), in the next tick, and the
-    /// endpoint goes on. After [`close`](DatagramTransport::close) the datagram is dropped.
+    /// endpoint continues. After [`close`](DatagramTransport::close) the datagram is dropped.
     pub fn send_to(&self, bytes: &[u8], to: &Address) {
         self.state.send(bytes, Some(to));
     }
@@ -118,14 +119,14 @@ impl DatagramTransport {
     ///
     /// # Errors
     ///
-    /// Those of connect(2); `NotConnected` after the end of the endpoint.
+    /// The errors of connect(2); `NotConnected` after the end of the endpoint.
     pub fn connect(&self, peer: impl IntoAddress) -> io::Result<()> {
         let peer = peer.into_address()?;
         self.state.with_socket(|socket| socket::set_peer(socket, &peer))
     }
 
-    /// Turns on the features of `options` that the kernel has for this socket. Returns all features
-    /// that are on.
+    /// Enables the features of `options` that the kernel supports for this socket. Returns all
+    /// enabled features.
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -149,7 +150,7 @@ impl DatagramTransport {
         Ok(features)
     }
 
-    /// Returns the features that are on.
+    /// Returns the enabled features.
     pub fn features(&self) -> DatagramFeatures {
         self.state.features.get()
     }
@@ -158,13 +159,12 @@ impl DatagramTransport {
     ///
     /// # Errors
     ///
-    /// Those of getsockname(2); `NotConnected` after the end of the endpoint.
+    /// The errors of getsockname(2); `NotConnected` after the end of the endpoint.
     pub fn local_addr(&self) -> io::Result<Address> {
         self.state.with_socket(|socket| socket::local_addr(socket))
     }
 
-    /// Returns the size of the queue in bytes. Each datagram counts with 64 bytes more than its
-    /// length.
+    /// Returns the size of the queue in bytes. Each datagram counts as its length plus 64 bytes.
     pub fn queued(&self) -> usize {
         self.state.queue.borrow().size()
     }
@@ -192,8 +192,8 @@ impl DatagramTransport {
     }
 
     /// Stops receiving until [`resume_reading`](DatagramTransport::resume_reading). No further
-    /// datagram is passed on, not even one that was received already; it is kept. The kernel drops
-    /// datagrams of UDP while its buffer is full.
+    /// datagram is delivered; those already received are kept. The kernel drops UDP datagrams while
+    /// its buffer is full.
     pub fn pause_reading(&self) {
         self.state.set(Flags::READ_PAUSED);
         self.state.sync_interest();
@@ -228,14 +228,14 @@ impl DatagramTransport {
         !self.state.has(Flags::NO_READ)
     }
 
-    /// Closes the endpoint after the queue is sent. Datagrams that have arrived are dropped. If
-    /// that takes a minute, as with a Unix receiver that does not read, the rest of the queue is
-    /// dropped with the error [`TimedOut`](crate::Error::TimedOut).
+    /// Closes the endpoint after the queue is sent. Received datagrams are dropped. If sending
+    /// takes more than a minute, as with a Unix receiver that does not read, the rest of the queue
+    /// is dropped with the error [`TimedOut`](crate::Error::TimedOut).
     pub fn close(&self) {
         self.state.close();
     }
 
-    /// Closes the endpoint now, and drops the queue.
+    /// Closes the endpoint at once, and drops the queue.
     pub fn abort(&self) {
         if !self.state.has(Flags::DONE) {
             self.state.end();
@@ -248,8 +248,8 @@ impl DatagramTransport {
     }
 
     /// Returns the handle of the endpoint in its loop, to [name](crate::LoopHandle::set_name) it or
-    /// to [put it in the background](crate::LoopHandle::set_background). To cancel it closes the
-    /// socket, and drops the protocol without `connection_lost`.
+    /// to [put it in the background](crate::LoopHandle::set_background). Cancelling the handle
+    /// closes the socket and drops the protocol without `connection_lost`.
     pub fn handle(&self) -> Handle {
         Handle { key: self.state.key, loop_id: self.state.core.loop_id }
     }

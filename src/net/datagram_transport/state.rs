@@ -155,7 +155,7 @@ impl EndpointState {
     ///
     /// # Errors
     ///
-    /// Those of the call; `NotConnected` after the end.
+    /// The errors of the call; `NotConnected` after the end.
     #[inline]
     pub(in crate::net) fn with_socket<T>(
         &self,

@@ -85,7 +85,7 @@ impl Transport {
         self.state.stream.is_tcp()
     }
 
-    /// Watches a TCP stream for edges if the selector has them.
+    /// Watches a TCP stream edge-triggered if the selector supports it.
     pub(crate) fn prefer_edges(&self) {
         if self.state.core.watchers.borrow_mut().selector().has_edges() {
             self.state.set(Flags::EDGE);

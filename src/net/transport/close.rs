@@ -187,8 +187,8 @@ impl TransportState<dyn StreamCell> {
         fd
     }
 
-    /// Drops `bytes` bytes that cannot be sent. In the debug mode, reports a mistake of the caller:
-    /// a write after this side has closed or shut down first. A peer may end at any time, and the
+    /// Drops `bytes` bytes that cannot be sent. In debug mode, reports a mistake of the caller: a
+    /// write after this side has closed or shut down first. A peer may end at any time, and the
     /// default `eof_received` closes, so a write after that is no mistake.
     #[cold]
     #[track_caller]

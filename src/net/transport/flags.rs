@@ -43,7 +43,7 @@ bitflags! {
         const TWO_FDS = 1 << 10;
         /// `connection_made` was not called yet.
         const UNANNOUNCED = 1 << 11;
-        /// The stream is watched for edges: the kernel reports new input, but not remaining input.
+        /// The stream is edge-triggered: the kernel reports new input, but not remaining input.
         const EDGE = 1 << 12;
         /// The stream may hold input that no event will report. A read that returns `WouldBlock`
         /// clears this.

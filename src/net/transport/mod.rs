@@ -8,7 +8,7 @@
 //! # Runs
 //!
 //! A run of the callback reads until a read returns less than the buffer holds, up to a limit; then
-//! other callbacks run. TCP is watched for edges if the kernel has them, because a level-triggered
+//! other callbacks run. TCP is edge-triggered if the kernel supports it, because a level-triggered
 //! epoll checks each reported socket a second time. A run that leaves input of such a stream queues
 //! the callback for the next tick. A read over TCP also stops short at urgent data and before the
 //! end of file. The kernel reports both, and then the run reads until a read would block.
@@ -20,8 +20,8 @@
 //! * Bytes are written in the order of the `write` calls: nothing is written directly while others
 //!   are queued.
 //! * After `DONE` is set nothing is read or written; `connection_lost` follows.
-//! * While a stream with edges has the interest to read, one of three is true. A read has found
-//!   nothing more, or an event will come, or `MAYBE_READABLE` is set and the callback is queued.
+//! * While an edge-triggered stream has a reading interest, one of three holds: a read has found
+//!   nothing more, an event will come, or `MAYBE_READABLE` is set and the callback is queued.
 //! * There is a timer while `LINGERING` is set and `DONE` is not.
 //! * The flags are in a legal combination, see the table in `flags.rs`.
 
@@ -61,7 +61,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::loop_core::LoopCore;
 use crate::handle::{Handle, Key};
 
-/// A connection: writes to it, and ends it. Clones are the same connection.
+/// Handle of a connection, to write to it and to close it. Clones refer to the same connection.
 ///
 /// A transport may outlive its connection: writing to a closed one does nothing.
 #[derive(Clone)]
@@ -103,14 +103,14 @@ impl Transport {
         Transport { state: Rc::new(TransportState::new(core, key, fd, cell)) }
     }
 
-    /// Writes `data`: at once as much as the kernel accepts, the rest as the peer reads. Never
-    /// blocks and never fails because of a full buffer. An error of the stream ends the connection;
-    /// `connection_lost` gets it after the input that has arrived.
+    /// Writes `data`: as much as the kernel accepts at once, the rest as the peer reads. Never
+    /// blocks and never fails because of a full buffer. A stream error ends the connection; input
+    /// that has arrived is delivered first, then `connection_lost` gets the error.
     ///
     /// After [`close`](Transport::close) or [`shutdown_write`](Transport::shutdown_write), and
     /// after the end of the connection, the bytes are dropped. [`try_write`](Transport::try_write)
-    /// returns an error instead. In the [debug mode](crate::EventLoopBuilder::debug), bytes after a
-    /// close or shutdown of this side are reported with the line of the call.
+    /// returns an error instead. In [debug mode](crate::EventLoopBuilder::debug), such a write
+    /// after this side's close or shutdown is reported with the line of the call.
     #[inline]
     #[track_caller]
     pub fn write(&self, data: &[u8]) {
@@ -212,11 +212,11 @@ impl Transport {
         self.state.water_marks()
     }
 
-    /// Stops reading until [`resume_reading`](Transport::resume_reading). Then the kernel's buffers
-    /// fill, and the peer cannot send more. The end of the peer is noticed only by a write, or when
+    /// Stops reading until [`resume_reading`](Transport::resume_reading). The kernel's buffers then
+    /// fill up, and the peer cannot send more. A disconnect is noticed only by a write, or when
     /// reading continues.
     ///
-    /// An error of writing ends the pause: the input that has arrived is delivered, then
+    /// A write error ends the pause: the input that has arrived is delivered, then
     /// `connection_lost` gets the error.
     pub fn pause_reading(&self) {
         self.state.pause(Flags::READ_PAUSED);
@@ -242,7 +242,7 @@ impl Transport {
         self.state.sync_interest();
     }
 
-    /// Returns true if the stream is read: not paused, not at its end, not closing.
+    /// Returns true if the stream is being read: not paused, not at its end, not closing.
     #[inline]
     pub fn is_reading(&self) -> bool {
         !self.state.has(Flags::NO_READ | Flags::FAILING)
@@ -250,26 +250,26 @@ impl Transport {
 
     /// Closes the connection after the queue is sent. Further input is discarded.
     ///
-    /// When a socket is closed while its peer still sends, the kernel resets the connection, and
-    /// the peer loses the last bytes that were sent to it. So unless the peer has ended already,
-    /// this side first shuts down writing. Then it waits for the peer's end, for an error, or for
+    /// If a socket is closed while its peer is still sending, the kernel resets the connection, and
+    /// the peer loses the last bytes sent to it. So unless the peer has already ended its side,
+    /// this side first shuts down writing. It then waits for the peer's end of file, an error, or
     /// two seconds, and only then calls `connection_lost`. Until then the connection holds its
     /// descriptor and keeps [`run`](crate::EventLoop::run) running.
     ///
     /// If the kernel accepts no byte of the queue for a minute, the connection ends with the error
-    /// [`TimedOut`](crate::Error::TimedOut). A slow peer that reads now and then gets everything,
+    /// [`TimedOut`](crate::Error::TimedOut). A slow peer that keeps reading gets everything,
     /// however long that takes; [`close_within`](Transport::close_within) sets a limit.
-    /// [`abort`](Transport::abort) does not wait, and also ends a wait that has begun.
+    /// [`abort`](Transport::abort) does not wait, and also ends a close in progress.
     pub fn close(&self) {
         self.close_limited(None);
     }
 
     /// Closes like [`close`](Transport::close), but within `limit`, which includes sending the
-    /// queue and waiting for the peer's end. After that the connection is over: with the error
+    /// queue and waiting for the peer's end of file. Then the connection ends: with the error
     /// [`TimedOut`](crate::Error::TimedOut) if a part of the queue was not sent, otherwise without
     /// an error.
     ///
-    /// A connection that is closing already gets the limit too, unless an earlier one is in force.
+    /// It also limits a close in progress, unless an earlier limit is in force.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -310,9 +310,9 @@ impl Transport {
     /// Limits the time without a transfer in either direction. After `limit` the connection ends
     /// with the error [`TimedOut`](crate::Error::TimedOut). `None` lifts the limit.
     ///
-    /// A transfer costs no timer operation: when the timer expires, it is armed again for what is
-    /// left since the latest transfer. A connection with paused reading counts as idle too.
-    /// [`close`](Transport::close) replaces this limit by its own.
+    /// A transfer costs no timer operation: when the timer expires, it is re-armed for the time
+    /// that is left since the latest transfer. A connection with paused reading counts as idle,
+    /// too. [`close`](Transport::close) replaces this limit by its own.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -332,25 +332,25 @@ impl Transport {
         self.state.limit_idleness(limit);
     }
 
-    /// Returns the limit on the time without a transfer; None if there is none, or if the
+    /// Returns the limit on the time without a transfer; `None` without a limit, or if the
     /// connection is closing.
     pub fn idle_limit(&self) -> Option<Duration> {
         self.state.idle_limit()
     }
 
-    /// Closes the connection now, and drops the queue.
+    /// Closes the connection at once, and drops the queue.
     ///
-    /// This is close(2) without a reset: what the kernel has accepted is still sent, then the end
-    /// of file. But the kernel resets a TCP connection that is closed with unread input, or that
-    /// receives more afterwards. [`reset`](Transport::reset) always resets.
+    /// This is close(2) without an explicit reset: bytes that the kernel has accepted are still
+    /// sent, followed by end of file. But the kernel resets a TCP connection that is closed with
+    /// unread input, or that receives more afterwards. [`reset`](Transport::reset) always resets.
     pub fn abort(&self) {
         if !self.state.has(Flags::DONE) {
             self.state.end();
         }
     }
 
-    /// Shuts down writing after the queue is sent: the peer then reads end of file. Reading goes
-    /// on. The connection is over when the peer has ended too.
+    /// Shuts down writing after the queue is sent: the peer then reads end of file. Reading
+    /// continues. The connection ends when the peer has ended its side, too.
     pub fn shutdown_write(&self) {
         let state = &*self.state;
         if !state.has(Flags::NO_WRITE) {
@@ -365,8 +365,8 @@ impl Transport {
     }
 
     /// Returns the handle of the connection in its loop, to [name](crate::LoopHandle::set_name) it
-    /// or to [put it in the background](crate::LoopHandle::set_background). To cancel it closes the
-    /// connection, and drops the protocol without `connection_lost`.
+    /// or to [put it in the background](crate::LoopHandle::set_background). Cancelling the handle
+    /// closes the connection and drops the protocol without `connection_lost`.
     ///
     /// ```
     /// use mainspring::EventLoop;

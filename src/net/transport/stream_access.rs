@@ -1,5 +1,5 @@
-//! Access to the stream of a transport: its descriptor, its addresses, and the ways to take it back
-//! or to reset it.
+//! Access to the stream of a transport: its descriptor, its addresses, taking it back, resetting
+//! it.
 
 use std::any::type_name;
 use std::io::{self, ErrorKind};
@@ -41,8 +41,8 @@ impl Transport {
         result.ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
-    /// Calls `call` with the stream itself: a socket of std, or for example a TLS stream, to get
-    /// the certificate of the peer. The streams of a server's connections have the type
+    /// Calls `call` with the stream itself: a std socket, or for example a TLS stream, to get the
+    /// certificate of the peer. The streams of a server's connections have the type
     /// [`Socket`](super::super::Socket).
     ///
     /// # Errors
@@ -116,9 +116,9 @@ impl Transport {
         stream.map(|stream| (*stream, unsent.into())).ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
-    /// Resets the connection: drops the queue and what the kernel has not sent yet. The peer reads
-    /// the error `ECONNRESET`. Use it for peers that violate the protocol or delay a shutdown; the
-    /// kernel keeps no state of such a connection (`TIME_WAIT`).
+    /// Resets the connection: drops the queue and the bytes that the kernel has not sent yet. The
+    /// peer reads the error `ECONNRESET`. Use it for peers that violate the protocol or delay a
+    /// shutdown; the kernel keeps no state of such a connection (`TIME_WAIT`).
     ///
     /// Only TCP has resets. Other streams are [aborted](Transport::abort).
     pub fn reset(&self) {
@@ -134,8 +134,8 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// Those of getpeername(2): `NotConnected` after a reset. `NotConnected` also when the stream
-    /// is closed, which is after `connection_lost`.
+    /// The errors of getpeername(2): `NotConnected` after a reset. `NotConnected` also after
+    /// `connection_lost`, when the stream is closed.
     pub fn peer_addr(&self) -> io::Result<Address> {
         match self.state.stream.peer() {
             Some(address) => Ok(address),
@@ -147,8 +147,8 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// Those of getsockname(2); `NotConnected` when the stream is closed, which is after
-    /// `connection_lost`.
+    /// The errors of getsockname(2); `NotConnected` after `connection_lost`, when the stream is
+    /// closed.
     pub fn local_addr(&self) -> io::Result<Address> {
         self.with_fd(|fd| socket::local_addr(fd))?
     }

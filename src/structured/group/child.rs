@@ -91,13 +91,12 @@ impl<F> Drop for Running<'_, F> {
 
 /// The handle of a child of a [`TaskGroup`](crate::TaskGroup), and a future of its output.
 ///
-/// Dropping it has no effect. It derefs to [`Task`], with its state, name, `cancel` and
-/// done-callbacks.
+/// Dropping it has no effect. It derefs to [`Task`], for state, name, `cancel` and done-callbacks.
 ///
 /// # Errors
 ///
-/// If the child fails, the group has the error, and this future returns [`JoinError::Cancelled`],
-/// like that of every child of the group.
+/// If the child fails, its error goes to the group, and this future returns
+/// [`JoinError::Cancelled`], like those of all other children of the group.
 pub struct GroupTask<T: 'static> {
     task: Task<T>,
 }
@@ -107,7 +106,7 @@ impl<T> GroupTask<T> {
         GroupTask { task }
     }
 
-    /// Sets the task's name, which reports include.
+    /// Sets the task's name, for reports.
     pub fn named(self, name: &str) -> GroupTask<T> {
         GroupTask { task: self.task.named(name) }
     }

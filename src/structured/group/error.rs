@@ -7,9 +7,9 @@ use crate::log_text::listed;
 
 /// All errors of a [`TaskGroup`](crate::TaskGroup), in the order of occurrence; at least one.
 ///
-/// The message has the first errors with their causes, as many as fit into about 500 bytes, and the
-/// number of the others. So there is no [`source`](std::error::Error::source). `Debug` writes the
-/// same line. Converted to an [`Error`] it is [`Other`](Error::Other).
+/// The message contains the first errors with their causes, as many as fit into about 500 bytes,
+/// and the number of the others. So there is no [`source`](std::error::Error::source). `Debug`
+/// writes the same line. It converts to [`Error::Other`].
 ///
 /// ```
 /// use mainspring::{Error, EventLoop, TaskGroup};

@@ -4,8 +4,8 @@
 //!
 //! * A child is in the group's list until its future is dropped, so a group with an empty list has
 //!   no children.
-//! * A group is open, then ending, then over. Its end cancels its children, once; after that no
-//!   child can be spawned.
+//! * A group is open, then ending, then over. When it begins to end, its children are cancelled,
+//!   once; after that no child can be spawned.
 
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
@@ -34,10 +34,10 @@ pub use self::error::GroupError;
 /// asyncio's `TaskGroup`.
 ///
 /// A group ends when its body and all its children have ended. The first failure, an error or a
-/// panic, cancels all others. [`GroupError`] has all failures, in the order of occurrence. A child
-/// that was woken before its cancellation is polled once more. So a failure in the same tick as the
-/// first one is kept, too. A child that is cancelled by its own handle is no failure, and neither
-/// is an [`Error::Cancelled`] that follows from the first failure.
+/// panic, cancels all others. [`GroupError`] contains all failures, in order of occurrence. A child
+/// that was woken before its cancellation is polled once more, so a failure in the same tick as the
+/// first one is kept, too. A child cancelled through its handle is not a failure, and neither is an
+/// [`Error::Cancelled`] that follows from the first failure.
 ///
 /// # Cancellation from outside
 ///
@@ -95,7 +95,7 @@ pub struct TaskGroup {
 }
 
 impl TaskGroup {
-    /// Runs `body`, and waits for all children of the group.
+    /// Runs `body`, and waits for all of the group's children.
     ///
     /// A panic of the body unwinds when all children have ended. A panic of a child is an error of
     /// the group.
@@ -156,7 +156,7 @@ impl TaskGroup {
     }
 
     /// Cancels the body and the children. `run` returns the reason as an error. Returns false if
-    /// the group is ending already.
+    /// the group is already ending.
     ///
     /// ```
     /// use mainspring::{EventLoop, TaskGroup};

@@ -34,7 +34,7 @@ impl GroupRun {
     }
 
     /// Polls the body. Returns its value, `None` if it failed or was cancelled, or its panic. The
-    /// body is dropped by then.
+    /// body has then been dropped.
     pub(super) fn poll_body<B, T>(
         &self,
         mut body: Pin<&mut Option<B>>,

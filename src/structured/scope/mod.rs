@@ -30,7 +30,7 @@ use crate::task::{CancelReason, Cancelled, budget};
 /// dropped, and nothing else runs: there is no error that code inside could catch. When a scope is
 /// cancelled, its future is polled once more. If it is ready then, its output is returned. If it
 /// still waits, it is dropped, and [`run`](CancelScope::run) returns [`Cancelled`] with the reason.
-/// Code that does not wait therefore goes on. In a scope that was cancelled before, a future runs
+/// Code that does not wait therefore continues. In a scope that is already cancelled, a future runs
 /// up to its first wait.
 ///
 /// Scopes nest: an outer scope drops an inner one with everything else inside it, so no inner scope
@@ -41,9 +41,9 @@ use crate::task::{CancelReason, Cancelled, budget};
 /// A future cannot protect itself from being dropped. So a [shielded](CancelScope::shielded) scope
 /// makes the regions around it wait, until it has ended: scopes, [`timeout`](crate::timeout)s,
 /// [`TaskGroup`](crate::TaskGroup)s, and the [task](crate::Task::cancel) itself. Then they are
-/// dropped at the next `await` that waits. A shield cannot stop other drops: a `select!` or a
-/// [`race`](crate::race) that drops its loser, the end of the loop. Code that must go on even then
-/// belongs in a separate task: see [`shield`](crate::shield).
+/// dropped at the next `await` that waits. A shield cannot prevent other drops: a `select!` or a
+/// [`race`](crate::race) that drops its loser, the end of the loop. Code that must continue even
+/// then belongs in a separate task: see [`shield`](crate::shield).
 ///
 /// ```
 /// use mainspring::{CancelScope, EventLoop, sleep, testing::SimClock};
@@ -82,8 +82,8 @@ impl CancelScope {
         self
     }
 
-    /// Sets the scope's deadline, counted from this call. Where no loop runs, it is counted from
-    /// the first poll of the first run.
+    /// Sets the scope's deadline, counted from this call. Outside a running loop, it is counted
+    /// from the first poll of the first run.
     pub fn timeout(self, limit: Duration) -> CancelScope {
         self.set_timeout(limit);
         self
@@ -125,8 +125,8 @@ impl CancelScope {
     ///
     /// # Panics
     ///
-    /// If the scope has a deadline, the returned future panics where no loop runs. The message has
-    /// the line of this call.
+    /// If the scope has a deadline, the returned future panics outside a running loop. The message
+    /// has the line of this call.
     #[track_caller]
     pub fn run<F: Future>(
         &self,
@@ -142,8 +142,8 @@ impl CancelScope {
         around(|| "CancelScope::run", body)
     }
 
-    /// Cancels the futures that the scope runs now or later. Returns false if it was cancelled
-    /// before; then the first reason stays.
+    /// Cancels the futures that the scope runs now or later. Returns false if it was already
+    /// cancelled; the first reason then stays.
     ///
     /// ```
     /// let scope = mainspring::CancelScope::new();
@@ -156,7 +156,7 @@ impl CancelScope {
     }
 
     /// Moves the deadline to an earlier or a later time, or removes it with `None`. It may be
-    /// called while the scope runs. A scope that is cancelled already stays cancelled.
+    /// called while the scope runs. A cancelled scope stays cancelled.
     ///
     /// ```
     /// use mainspring::{CancelScope, Clock, EventLoop, sleep, testing::SimClock};
@@ -184,8 +184,8 @@ impl CancelScope {
         self.state.cancelled.borrow().as_ref().map(|cancelled| cancelled.reason().clone())
     }
 
-    /// Turns the shield on or off. It may be called while the scope runs. A cancellation that came
-    /// meanwhile takes effect when the shield is turned off.
+    /// Turns the shield on or off. It may be called while the scope runs. A cancellation that
+    /// arrived meanwhile takes effect when the shield is turned off.
     pub fn set_shielded(&self, shielded: bool) {
         self.state.shielded.set(shielded);
         self.state.runs().iter().for_each(|run| run.set_guard(self.state.guard()));

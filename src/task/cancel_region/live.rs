@@ -24,7 +24,7 @@ impl arena::Entry for LiveRegion {
     }
 }
 
-/// The place of a region in the list: index and generation.
+/// The position of a region in the list: index and generation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LiveIndex(u32, u32);
 
@@ -41,7 +41,7 @@ pub(super) fn remove(LiveIndex(index, generation): LiveIndex) {
     drop(removed);
 }
 
-/// Returns the regions that tasks of the loop `loop_id` have polled last.
+/// Returns the regions that were last polled by tasks of the loop `loop_id`.
 pub(super) fn of_loop(loop_id: u32) -> Vec<Rc<Region>> {
     LIVE.with_borrow(|live| {
         let regions = live.iter().filter_map(|(_, it)| it.region.upgrade());

@@ -19,9 +19,9 @@ thread_local! {
 pub(crate) enum Guard {
     /// No effect: the region is dropped with the others.
     None,
-    /// The region goes on, and the code inside does not see the request.
+    /// The region continues, and the code inside does not see the request.
     Shield,
-    /// The region sees the request, and goes on until its children have ended.
+    /// The region sees the request, and continues until its children have ended.
     Group,
 }
 

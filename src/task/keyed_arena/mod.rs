@@ -1,4 +1,4 @@
-//! Values of one kind, by keys that the ready deque can hold: the key has the kind of its value.
+//! Values of one kind, by keys that the ready deque can hold. A key contains the kind of its value.
 //!
 //! # Invariants
 //!

@@ -17,8 +17,8 @@ use super::budget;
 use crate::awaits::pending;
 use crate::error::{Error, Result};
 
-/// The side of a result that sets it, once; [`promise`] creates both sides. If it is dropped unset,
-/// the waiter gets [`Error::Abandoned`].
+/// The sending side of a result, which is set once; [`promise`] creates both sides. If it is
+/// dropped unset, the waiter gets [`Error::Abandoned`].
 #[must_use = "a promise that is dropped is abandoned"]
 pub struct Promise<T: 'static> {
     shared: Rc<Shared<T>>,
@@ -26,8 +26,8 @@ pub struct Promise<T: 'static> {
 
 /// The future of a [`Promise`].
 ///
-/// Dropping it is allowed at any time. An error that was set and that no task has received goes to
-/// the exception handler then.
+/// It may be dropped at any time. An error that was set but not received then goes to the exception
+/// handler.
 ///
 /// # Errors
 ///

@@ -80,7 +80,7 @@ impl Failure {
 }
 
 struct RareState<T> {
-    /// Waker of a task that waits where no loop runs.
+    /// Waker of a task that waits outside a running loop.
     waker: Option<Waker>,
     callbacks: VecDeque<DoneCallback<T>>,
     failure: Option<Box<Failure>>,

@@ -1,5 +1,5 @@
-//! `impl Wake`: the way from a waker to its task. Apart from the type, because it needs the running
-//! loop, which itself holds wakers.
+//! `impl Wake`: the way from a waker to its task. Separate from the type, because it needs the
+//! running loop, which itself holds wakers.
 
 use std::sync::Arc;
 use std::task::Wake;

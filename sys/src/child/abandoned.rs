@@ -1,4 +1,4 @@
-//! Children that run on after their loop was closed. Any later loop of the process reaps them.
+//! Children that outlive their loop. Any later loop of the process reaps them.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ pub fn abandon(process: Arc<WatchedProcess>) {
     }
 }
 
-/// Reaps the children of closed loops that have ended meanwhile.
+/// Reaps the children of closed loops that have exited since.
 pub fn reap_abandoned() {
     let mut abandoned = registry().take_abandoned();
     if !abandoned.is_empty() {

@@ -1,4 +1,4 @@
-//! The state in which a child begins, and the parent of orphans.
+//! The initial state of a child, and the parent of orphans.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,7 +10,7 @@ use crate::signal::mask;
 #[cfg(has_subreaper)]
 use crate::syscall::check;
 
-/// Makes the child begin without blocked signals, as a child of a shell does. std resets `SIGPIPE`,
+/// Makes the child start without blocked signals, like a child of a shell. std resets `SIGPIPE`,
 /// but passes on the mask of the calling thread.
 ///
 /// Nothing changes if the calling thread blocks no signal. Then std can use posix_spawn(3), which
@@ -18,7 +18,7 @@ use crate::syscall::check;
 ///
 /// # Errors
 ///
-/// Those of pthread_sigmask(3).
+/// The errors of pthread_sigmask(3).
 pub fn reset_signal_mask(command: &mut Command) -> io::Result<()> {
     if !blocks_signals()? {
         return Ok(());
@@ -60,7 +60,7 @@ fn check_code(code: libc::c_int) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of prctl(2).
+/// The errors of prctl(2).
 #[cfg(has_subreaper)]
 pub fn become_subreaper() -> io::Result<()> {
     let on: libc::c_ulong = 1;

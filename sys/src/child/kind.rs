@@ -1,4 +1,4 @@
-//! The mechanisms that report the end of a process.
+//! The mechanisms that report the exit of a process.
 
 use std::fmt;
 use std::io;
@@ -14,14 +14,14 @@ pub enum ExitWatchKind {
     Pidfd,
     /// A filter `EVFILT_PROC` of kqueue(2) for each process.
     Kqueue,
-    /// `SIGCHLD`, and a wait for each process that is watched. On every system, but each signal
-    /// costs a system call for each process.
+    /// `SIGCHLD`, and a wait for each watched process. Available on every system, but each signal
+    /// costs a system call per process.
     Signal,
 }
 
 impl ExitWatchKind {
-    /// Returns the kinds that this system has, best first. One check is made: the kernel may be too
-    /// old for a pidfd, and a sandbox may forbid it.
+    /// Returns the kinds that this system has, best first. It checks that pidfds work: the kernel
+    /// may be too old, or a sandbox may forbid them.
     ///
     /// ```
     /// use mainspring_sys::child::ExitWatchKind;

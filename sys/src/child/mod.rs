@@ -1,4 +1,4 @@
-//! The end of processes as events of a selector, their exit status, and signals to them.
+//! Process exit as an event of a selector, the exit status, and signals to processes.
 //!
 //! [`ExitWatch`] is one descriptor for all processes of a loop. Behind it is a pidfd for each
 //! process, a filter of kqueue(2), or `SIGCHLD` with one wait for each process.
@@ -9,8 +9,8 @@
 //!
 //! * A wait names one process. `waitpid(-1)` would take the status of children that other code of
 //!   this process waits for.
-//! * A process is reaped, and signalled, under its lock. So a signal never goes to the number of a
-//!   process that was reaped here.
+//! * A process is reaped, and signalled, under its lock. So no signal goes to the pid of a process
+//!   that was reaped here.
 //! * In a child made by fork(2), nothing of this module waits for or signals a process of the
 //!   parent.
 

@@ -31,7 +31,7 @@ pub(super) fn open(pid: libc::pid_t) -> io::Result<OwnedFd> {
     owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as libc::c_int)
 }
 
-/// Sends a signal to the process, which cannot be another one with its number.
+/// Sends a signal to the process, never to another one that reuses its pid.
 pub(super) fn signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
     send(pidfd, signal.raw())
 }

@@ -1,8 +1,8 @@
-//! The processes that the loops of this process watch, by number, and the children of closed loops.
+//! The processes that the loops of this process watch, by pid, and the children of closed loops.
 //!
 //! # Invariants
 //!
-//! * A number is in the table while a process with it is watched that was not reaped.
+//! * A pid is in the table while its process is watched and was not reaped.
 //! * The lock of the table is taken after that of a process. No process is called or dropped under
 //!   it.
 
@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 #[derive(Debug)]
 pub(super) struct Registry<T> {
     watched: BTreeMap<u32, Weak<T>>,
-    /// Children that run on after their loop was closed.
+    /// Children that outlive their loop.
     abandoned: Vec<Arc<T>>,
 }
 
@@ -24,7 +24,7 @@ impl<T> Registry<T> {
         Registry { watched: BTreeMap::new(), abandoned: Vec::new() }
     }
 
-    /// Adds a process, unless one with this number is watched. Returns the one that is watched now.
+    /// Adds a process, unless one with this pid is watched. Returns the one that is watched now.
     pub(super) fn find_or_add(&mut self, pid: u32, process: &Arc<T>) -> Arc<T> {
         self.find(pid).unwrap_or_else(|| {
             self.watched.insert(pid, Arc::downgrade(process));
@@ -32,7 +32,7 @@ impl<T> Registry<T> {
         })
     }
 
-    /// Returns the process with this number, if a loop watches it.
+    /// Returns the process with this pid, if a loop watches it.
     pub(super) fn find(&self, pid: u32) -> Option<Arc<T>> {
         self.watched.get(&pid).and_then(Weak::upgrade)
     }

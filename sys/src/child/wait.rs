@@ -74,7 +74,7 @@ fn wait_status(code: libc::c_int, value: libc::c_int) -> libc::c_int {
 ///
 /// # Errors
 ///
-/// Those of waitid(2), except that the process has no children.
+/// The errors of waitid(2), except that the process has no children.
 pub fn ended_child() -> io::Result<Option<(u32, ExitStatus)>> {
     match wait_any(libc::P_ALL, 0, true) {
         Ok(ended) => Ok(ended.map(|(pid, status)| (pid as u32, status))),
@@ -106,7 +106,7 @@ fn is_own_zombie(pid: u32) -> bool {
 ///
 /// # Errors
 ///
-/// Those of waitid(2).
+/// The errors of waitid(2).
 pub fn status_of_ended(pid: u32) -> io::Result<Option<ExitStatus>> {
     wait_pid(pid as libc::pid_t, true).map(ended)
 }
@@ -115,7 +115,7 @@ pub fn status_of_ended(pid: u32) -> io::Result<Option<ExitStatus>> {
 ///
 /// # Errors
 ///
-/// Those of waitid(2).
+/// The errors of waitid(2).
 pub fn reap(pid: u32) -> io::Result<Option<ExitStatus>> {
     wait_pid(pid as libc::pid_t, false).map(ended)
 }
@@ -127,7 +127,7 @@ fn ended(outcome: Outcome) -> Option<ExitStatus> {
     }
 }
 
-/// Returns true if a process has this number: running, or a zombie.
+/// Returns true if a process has this pid: running, or a zombie.
 pub(super) fn exists(pid: libc::pid_t) -> bool {
     // SAFETY: signal 0 only checks, and the call touches no memory of ours.
     let sent = check(unsafe { libc::kill(pid, 0) });

@@ -53,8 +53,8 @@ impl ExitWatch {
     ///
     /// # Errors
     ///
-    /// `Unsupported` for a kind that the system does not have; those of creating and registering a
-    /// descriptor.
+    /// `Unsupported` for a kind that the system does not have; the errors of creating and
+    /// registering a descriptor.
     pub fn open(
         kind: ExitWatchKind,
         selector: &mut dyn Selector,
@@ -89,7 +89,7 @@ impl ExitWatch {
     ///
     /// # Errors
     ///
-    /// Those of the kernel. A process that has ended already may be the error `ESRCH`.
+    /// The errors of the kernel. A process that has ended already may be the error `ESRCH`.
     pub fn add(&mut self, process: &WatchedProcess) -> io::Result<bool> {
         match &mut self.0 {
             #[cfg(has_pidfd)]
@@ -118,7 +118,7 @@ impl ExitWatch {
     ///
     /// # Errors
     ///
-    /// Those of the kernel: the descriptor no longer belongs to the watch.
+    /// The errors of the kernel: the descriptor no longer belongs to the watch.
     // The watch of signals alone, on other systems, keeps no list of processes.
     #[cfg_attr(not(any(has_pidfd, has_kqueue)), allow(unused_variables, clippy::ptr_arg))]
     pub fn drain(&mut self, notices: &mut Vec<ExitNotice>) -> io::Result<bool> {
@@ -173,7 +173,7 @@ impl ExitWatch {
     ///
     /// # Errors
     ///
-    /// Those of creating a descriptor; then nothing has changed.
+    /// The errors of creating a descriptor; then nothing has changed.
     pub fn after_fork(&mut self) -> io::Result<()> {
         match &mut self.0 {
             #[cfg(has_pidfd)]

@@ -1,10 +1,10 @@
-//! A process that is watched: its end, and signals to it.
+//! A watched process: its exit, and signals to it.
 //!
 //! # Invariants
 //!
 //! * The state is `Running` until this process has reaped the child, or has found that it cannot.
-//! * While a group is held, its leader is not reaped. So no other process has the leader's number,
-//!   and no other group.
+//! * While a group is held, its leader is not reaped, so its pid is not reused by another process
+//!   or group.
 //! * In a child made by fork(2), the lock is not taken: another thread may have held it.
 
 use std::io;
@@ -33,7 +33,7 @@ pub(super) fn registry() -> MutexGuard<'static, Registry<WatchedProcess>> {
     registry.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns true if a loop of this process watches the process with this number.
+/// Returns true if a loop of this process watches the process with this pid.
 pub fn is_watched(pid: u32) -> bool {
     let found = registry().find(pid);
     found.is_some()
@@ -86,18 +86,18 @@ impl WatchedProcess {
         process
     }
 
-    /// Returns the process with this number. Loops that watch the same process share it.
+    /// Returns the process with this pid. Loops that watch the same process share it.
     ///
     /// # Errors
     ///
-    /// `ESRCH` if there is no such process; `InvalidInput` if the number is that of no process;
-    /// those of pidfd_open(2).
+    /// `ESRCH` if there is no such process; `InvalidInput` if the number is not a valid pid; the
+    /// errors of pidfd_open(2).
     pub fn find(pid: u32, kind: ExitWatchKind) -> io::Result<Arc<WatchedProcess>> {
         let pid = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 0);
         let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
         let found = registry().find(pid as u32);
         if let Some(found) = found {
-            // Without a status, other code has reaped it, and its number may be used again.
+            // Without a status, other code has reaped it, and its pid may have been reused.
             if !found.check() || found.end().flatten().is_some() {
                 return Ok(found);
             }
@@ -147,12 +147,12 @@ impl WatchedProcess {
     ///
     /// # Errors
     ///
-    /// Those of pidfd_open(2): the process or the system is out of descriptors.
+    /// The errors of pidfd_open(2): the process or the system is out of descriptors.
     pub fn open_pidfd(&self) -> io::Result<()> {
         #[cfg(has_pidfd)]
         if self.pidfd.get().is_none() {
             let pidfd = super::pidfd::open(self.pid)?;
-            // Other code may have reaped the child, and another process may have its number by now.
+            // Other code may have reaped the child, and another process may have its pid.
             let is_this = !self.is_child()
                 || super::wait::wait_pidfd(pidfd.as_fd(), true)? != Outcome::NotOurs;
             if is_this {
@@ -194,8 +194,8 @@ impl WatchedProcess {
         !matches!(state.end, End::Running)
     }
 
-    /// Records the end that the kernel has reported. Its status counts only for a process that is
-    /// no child.
+    /// Records the exit that the kernel has reported. Its status counts only for a process that is
+    /// not a child.
     pub(super) fn note_end(&self, status: Option<ExitStatus>) {
         if self.is_child() || self.check() || !self.watcher.is_current() {
             return;
@@ -209,7 +209,7 @@ impl WatchedProcess {
     ///
     /// # Errors
     ///
-    /// `NotFound` if the process has ended; those of kill(2).
+    /// `NotFound` if the process has ended; the errors of kill(2).
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let _running = self.lock_running()?;
         #[cfg(has_pidfd)]
@@ -219,12 +219,13 @@ impl WatchedProcess {
         self.kill(self.pid, signal)
     }
 
-    /// Sends `signal` to the process group that the process leads, and holds the group: its number
-    /// is not used again until [kill_and_release_group](WatchedProcess::kill_and_release_group).
+    /// Sends `signal` to the process group that the process leads, and holds the group: its id is
+    /// not reused until [kill_and_release_group](WatchedProcess::kill_and_release_group).
     ///
     /// # Errors
     ///
-    /// `NotFound` if the process has ended; `InvalidInput` if it leads no group; those of kill(2).
+    /// `NotFound` if the process has ended; `InvalidInput` if it leads no group; the errors of
+    /// kill(2).
     pub fn signal_and_hold_group(&self, signal: Signal) -> io::Result<()> {
         let mut state = match self.lock_running() {
             Ok(state) => state,
@@ -271,8 +272,8 @@ impl WatchedProcess {
         self.watcher.is_current() && self.lock().is_held
     }
 
-    /// Records that other code has reaped the child. There is no wait, because another process
-    /// may have the number by now.
+    /// Records that other code has reaped the child. There is no wait, because another process may
+    /// have the pid.
     pub fn lose(&self) {
         if self.watcher.is_current() {
             let mut state = self.lock();
@@ -303,7 +304,8 @@ impl WatchedProcess {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
         let state = self.lock();
-        // Checked again, because other code may have reaped a child, and its number may be in use.
+        // Checked again, because other code may have reaped a child, and its pid may have been
+        // reused.
         let is_running = matches!(state.end, End::Running)
             && match self.wait(true) {
                 Outcome::Running => true,

@@ -19,7 +19,7 @@ impl SelectorKind {
     ///
     /// # Errors
     ///
-    /// `Unsupported` if the system has no such kind; those of creating a descriptor.
+    /// `Unsupported` if the system has no such kind; the errors of creating a descriptor.
     pub fn open(self) -> io::Result<Box<dyn Selector>> {
         match self {
             #[cfg(has_epoll)]
@@ -66,7 +66,7 @@ impl AnySelector {
     ///
     /// # Errors
     ///
-    /// Those of [`SelectorKind::open`].
+    /// Same as [`SelectorKind::open`].
     pub fn open(kind: SelectorKind) -> io::Result<AnySelector> {
         match kind {
             #[cfg(has_epoll)]
@@ -79,7 +79,7 @@ impl AnySelector {
     ///
     /// # Errors
     ///
-    /// Those of [`Selector::select`].
+    /// Same as [`Selector::select`].
     #[inline(always)]
     pub fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match self {

@@ -122,7 +122,7 @@ pub trait Selector: fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `NotFound`, and those of [`register`](Selector::register).
+    /// `NotFound`, and the errors of [`register`](Selector::register).
     fn reregister(
         &mut self,
         fd: RawFd,
@@ -135,8 +135,7 @@ pub trait Selector: fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `NotFound`; `EBADF` if the fd is already closed, and then the registration is removed all
-    /// the same.
+    /// `NotFound`; `EBADF` if the fd is already closed; the registration is removed nevertheless.
     fn deregister(&mut self, fd: RawFd) -> io::Result<()>;
 
     /// Notes that a call on `fd` would have blocked in the directions of `interest`, so that the
@@ -148,8 +147,8 @@ pub trait Selector: fmt::Debug {
     /// [`clear_readiness`](Selector::clear_readiness).
     fn has_edges(&self) -> bool;
 
-    /// Waits until something is ready or `timeout` is over, and replaces the contents of `events`
-    /// by what is ready. Without a timeout it waits without limit.
+    /// Waits until something is ready or `timeout` has passed, and replaces the contents of
+    /// `events` by what is ready. Without a timeout it waits indefinitely.
     ///
     /// Readiness without any of the [`UNSOLICITED`](crate::Readiness::UNSOLICITED) bits contains
     /// only directions of the interest.
@@ -165,7 +164,7 @@ pub trait Selector: fmt::Debug {
     ///
     /// # Errors
     ///
-    /// Those of creating a descriptor; then nothing has changed.
+    /// The errors of creating a descriptor; then nothing has changed.
     fn reset(&mut self) -> io::Result<()>;
 
     /// Returns the kernel object that is readable while an event is pending, for a loop that is

@@ -67,7 +67,7 @@ impl Epoll {
     ///
     /// # Errors
     ///
-    /// Those of epoll_create1(2): the process or the system is out of descriptors or memory.
+    /// The errors of epoll_create1(2): the process or the system is out of descriptors or memory.
     /// `InvalidInput` if the variable has a value other than `milliseconds` and `nanoseconds`.
     pub fn new() -> io::Result<Epoll> {
         let resolution = environment::choice("MAINSPRING_WAIT")?;
@@ -78,7 +78,7 @@ impl Epoll {
     ///
     /// # Errors
     ///
-    /// Those of epoll_create1(2).
+    /// The errors of epoll_create1(2).
     pub fn with_resolution(resolution: Resolution) -> io::Result<Epoll> {
         let (epoll, always, buffer) = (Arc::new(create()?), AlwaysReady::default(), Vec::new());
         Ok(Epoll { epoll, always, buffer, resolution, process: Process::current() })

@@ -1,4 +1,4 @@
-//! The facts about a signal that a handler can store: how often it came, and its sender.
+//! The information that a signal handler can store: how often the signal arrived, and its sender.
 //!
 //! # Invariant
 //!
@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::number::Signal;
 
-/// One delivery of a signal to a loop: the signals of one number that came since the last one.
+/// One delivery of a signal to a loop: the signals of one number that arrived since the last
+/// delivery.
 ///
 /// ```
 /// use mainspring_sys::signal::{Signal, SignalOrigin, Subscription};
@@ -36,8 +37,7 @@ pub struct SignalInfo {
     origin: SignalOrigin,
 }
 
-/// The source of a signal, as `siginfo_t` of sigaction(2) has it. A number can be of a process that
-/// has ended since.
+/// The source of a signal, from `siginfo_t` of sigaction(2). The process may have exited since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignalOrigin {
@@ -58,7 +58,7 @@ pub enum SignalOrigin {
     },
     /// The kernel sent it, for example for `Ctrl-C` at a terminal.
     Kernel,
-    /// The system does not report it, or it is a timer or a message queue.
+    /// Not reported by the system, or a timer or a message queue.
     Unknown,
 }
 

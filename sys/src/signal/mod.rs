@@ -1,4 +1,4 @@
-//! Signals as events of a selector, with exact restore of the previous dispositions.
+//! Signals as events of a selector, with exact restoration of the previous dispositions.
 //!
 //! A signal handler may do very little. Ours sets a bit for each loop that watches the signal, and
 //! wakes that loop. The loop's callbacks then run as ordinary code. No signal is ever blocked,
@@ -68,7 +68,7 @@ impl Subscription {
     ///
     /// # Errors
     ///
-    /// Those of creating and registering a descriptor.
+    /// The errors of creating and registering a descriptor.
     pub fn new(selector: &mut dyn Selector, token: Token) -> io::Result<Subscription> {
         let kinds = WakeupKind::available();
         // A signal handler can write to a pipe, and every system has one.
@@ -81,7 +81,7 @@ impl Subscription {
     /// # Errors
     ///
     /// `Unsupported` for a kind that a signal handler cannot use or that the system does not have;
-    /// those of creating and registering a descriptor.
+    /// the errors of creating and registering a descriptor.
     pub fn with_wakeup_kind(
         kind: WakeupKind,
         selector: &mut dyn Selector,
@@ -182,7 +182,7 @@ impl Subscription {
     ///
     /// # Errors
     ///
-    /// Those of creating a descriptor; then nothing has changed.
+    /// The errors of creating a descriptor; then nothing has changed.
     pub fn after_fork(&mut self) -> io::Result<()> {
         // No handler may write to the old descriptors while they are replaced.
         self.mailbox.detach();

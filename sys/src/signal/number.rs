@@ -125,7 +125,7 @@ impl Signal {
     ///
     /// # Errors
     ///
-    /// Those of raise(3).
+    /// The errors of raise(3).
     pub fn raise(self) -> io::Result<()> {
         // SAFETY: the call takes an integer and touches no memory of ours.
         match unsafe { libc::raise(self.0) } {

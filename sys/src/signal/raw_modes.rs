@@ -123,7 +123,7 @@ pub(super) fn default_action(number: libc::c_int) {
     }
     restore_all();
     take_default(number);
-    enter_again(); // The process was stopped, and goes on.
+    enter_again(); // The process was stopped, and continues.
 }
 
 /// Makes terminals raw again after a stop.

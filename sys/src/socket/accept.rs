@@ -172,7 +172,7 @@ fn set_flags(socket: &OwnedFd) -> io::Result<()> {
     super::open::set_flags(socket)
 }
 
-/// A descriptor in reserve, for accepting at the limit of descriptors.
+/// A descriptor in reserve, for accepting at the descriptor limit.
 ///
 /// At the limit a listener stays ready, because the connection stays in the backlog, and accepting
 /// it fails. With a reserve, its descriptor is closed, the connection is accepted and closed, so
@@ -235,7 +235,7 @@ impl ReserveFd {
     ///
     /// # Errors
     ///
-    /// Those of [`accept`]. `Capacity` if another thread has taken the released descriptor.
+    /// The errors of [`accept`]. `Capacity` if another thread has taken the released descriptor.
     pub fn accept_and_close(&mut self, listener: impl AsFd) -> Result<Address, AcceptError> {
         self.refill(&listener)?;
         // Released right before the call, so that it gets the number that becomes free.

@@ -159,7 +159,7 @@ impl KernelAddress {
     ///
     /// # Errors
     ///
-    /// Those of [`address`](KernelAddress::address).
+    /// Same as [`address`](KernelAddress::address).
     #[inline]
     pub(super) fn address_of(&self, length: usize) -> io::Result<Address> {
         if length < FAMILY_END {

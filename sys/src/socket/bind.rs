@@ -36,8 +36,8 @@ pub struct BindOptions {
     /// receives both. None is the system's default: both on most systems, IPv6 only on OpenBSD and
     /// if the administrator has set it.
     pub v6_only: Option<bool>,
-    /// Takes over the path of a Unix socket that no process uses any more: the file that a killed
-    /// daemon left behind.
+    /// Takes over the path of a Unix socket that no process uses any more: the stale file of a
+    /// killed daemon.
     ///
     /// The file is removed if it is a socket and connect(2) to it is refused. Anything else is left
     /// unchanged and gives `AddrInUse`: a file of another kind, a symbolic link, a socket that is
@@ -79,7 +79,7 @@ impl Default for ListenOptions {
 ///
 /// # Errors
 ///
-/// Those of socket(2), bind(2) and listen(2). `AddrInUse` even if only the file of a Unix path
+/// The errors of socket(2), bind(2) and listen(2). `AddrInUse` even if only the file of a Unix path
 /// exists, unless [`replace_stale`](BindOptions::replace_stale) finds that no process uses it.
 pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<OwnedFd> {
     listen_as(address, libc::SOCK_STREAM, options)
@@ -113,7 +113,7 @@ pub(super) fn listen_as(
 ///
 /// # Errors
 ///
-/// Those of socket(2) and bind(2). `AddrInUse` for a Unix path as for [`listen`].
+/// The errors of socket(2) and bind(2). `AddrInUse` for a Unix path as for [`listen`].
 pub fn bind_datagram(address: &Address, options: &BindOptions) -> io::Result<OwnedFd> {
     bound(address, options, || open_bound(address, libc::SOCK_DGRAM, options))
 }
@@ -139,8 +139,8 @@ pub fn bind_datagram(address: &Address, options: &BindOptions) -> io::Result<Own
 ///
 /// # Errors
 ///
-/// Those of getsockname(2) and setsockopt(2); `Unsupported` for a family that is neither internet
-/// nor Unix.
+/// The errors of getsockname(2) and setsockopt(2); `Unsupported` for a family that is neither
+/// internet nor Unix.
 pub fn prepare_listener(listener: impl AsFd) -> io::Result<Address> {
     let listener = listener.as_fd();
     let address = local_addr(listener)?;

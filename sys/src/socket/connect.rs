@@ -59,9 +59,9 @@ impl AsFd for Connecting {
 ///
 /// # Errors
 ///
-/// Those of socket(2) and connect(2). `ResourceBusy` if the backlog of a Unix peer is full: nothing
-/// is in progress, and a later attempt needs a new call. (The kernel's `EAGAIN` would suggest
-/// waiting for readiness, which is reported at once and means nothing.)
+/// The errors of socket(2) and connect(2). `ResourceBusy` if the backlog of a Unix peer is full:
+/// nothing is in progress, and a later attempt needs a new call. (The kernel's `EAGAIN` would
+/// suggest waiting for readiness, which is reported at once and means nothing.)
 pub fn connect(remote: &Address) -> io::Result<Connecting> {
     start(open(remote, libc::SOCK_STREAM)?, remote)
 }
@@ -70,7 +70,7 @@ pub fn connect(remote: &Address) -> io::Result<Connecting> {
 ///
 /// # Errors
 ///
-/// Those of bind(2) and of [`connect`].
+/// The errors of bind(2) and [`connect`].
 pub fn connect_from(remote: &Address, local: &Address) -> io::Result<Connecting> {
     let socket = open(remote, libc::SOCK_STREAM)?;
     bind_to(&socket, local)?;
@@ -81,7 +81,7 @@ pub fn connect_from(remote: &Address, local: &Address) -> io::Result<Connecting>
 ///
 /// # Errors
 ///
-/// Those of socket(2) and connect(2).
+/// The errors of socket(2) and connect(2).
 pub fn connect_datagram(remote: &Address) -> io::Result<OwnedFd> {
     connect_as(remote, libc::SOCK_DGRAM)
 }
@@ -95,7 +95,7 @@ pub(super) fn connect_as(remote: &Address, kind: libc::c_int) -> io::Result<Owne
 ///
 /// # Errors
 ///
-/// Those of connect(2).
+/// The errors of connect(2).
 pub fn set_peer(socket: impl AsFd, remote: &Address) -> io::Result<()> {
     let kernel = KernelAddress::new(remote);
     let socket = socket.as_fd().as_raw_fd();

@@ -40,7 +40,7 @@ pub struct PeerCredentials {
 /// # Errors
 ///
 /// `NotConnected` for a Unix socket without a peer; `Unsupported` for a socket of another family,
-/// and where the system has no such call (Solaris, illumos); those of getsockopt(2).
+/// and where the system has no such call (Solaris, illumos); the errors of getsockopt(2).
 pub fn peer_credentials(socket: impl AsFd) -> io::Result<PeerCredentials> {
     let socket = socket.as_fd();
     if super::endpoints::local_addr(socket)?.as_unix().is_none() {

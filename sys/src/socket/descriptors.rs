@@ -61,7 +61,7 @@ struct Control([u8; ROOM]);
 ///
 /// # Errors
 ///
-/// Those of sendmsg(2): `WouldBlock` if there is no room, `BrokenPipe` if the peer is closed,
+/// The errors of sendmsg(2): `WouldBlock` if there is no room, `BrokenPipe` if the peer is closed,
 /// `ETOOMANYREFS` if too many sent descriptors have not been received yet. `InvalidInput` for more
 /// than [`MAX_FDS`] descriptors, and for descriptors without a byte, which a stream would lose.
 pub fn send_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
@@ -124,13 +124,13 @@ fn put_message(
 /// Linux, bytes sent before that may precede it in the buffer; on BSDs it is the first one. For a
 /// stream, 0 bytes mean end of file. Control messages of other kinds are ignored.
 ///
-/// A plain [`recv`](super::recv) instead of this closes the descriptors that came with its bytes.
+/// A plain [`recv`](super::recv) closes the descriptors that come with its bytes.
 ///
 /// # Errors
 ///
-/// Those of recvmsg(2): `WouldBlock` if no data is available; on FreeBSD `EMSGSIZE` at the limit of
-/// descriptors. [`LostFds`] if not all descriptors have arrived: the bytes are in `buffer`, and the
-/// descriptors that did arrive have been closed.
+/// The errors of recvmsg(2): `WouldBlock` if no data is available; on FreeBSD `EMSGSIZE` at the
+/// descriptor limit. [`LostFds`] if not all descriptors have arrived: the bytes are in `buffer`,
+/// and the descriptors that did arrive have been closed.
 pub fn recv_fds(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut control = Control([0; ROOM]);
     let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };

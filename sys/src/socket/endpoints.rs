@@ -10,7 +10,7 @@ use crate::syscall::check;
 ///
 /// # Errors
 ///
-/// Those of getsockname(2); `Unsupported` for a family that is neither internet nor Unix.
+/// The errors of getsockname(2); `Unsupported` for a family that is neither internet nor Unix.
 pub fn local_addr(socket: impl AsFd) -> io::Result<Address> {
     local_addr_of_fd(socket.as_fd().as_raw_fd())
 }
@@ -19,7 +19,7 @@ pub fn local_addr(socket: impl AsFd) -> io::Result<Address> {
 ///
 /// # Errors
 ///
-/// Those of [`local_addr`]; `NotASocket`.
+/// The errors of [`local_addr`]; `NotASocket`.
 pub fn local_addr_of_fd(fd: RawFd) -> io::Result<Address> {
     let ((), address) = KernelAddress::receive(|address, length| {
         // SAFETY: `address` has room for the `length` bytes that the call may write, and both
@@ -44,8 +44,8 @@ pub fn local_addr_of_fd(fd: RawFd) -> io::Result<Address> {
 ///
 /// # Errors
 ///
-/// Those of getpeername(2), above all `NotConnected`; `Unsupported` for a family that is neither
-/// internet nor Unix.
+/// The errors of getpeername(2), above all `NotConnected`; `Unsupported` for a family that is
+/// neither internet nor Unix.
 pub fn peer_addr(socket: impl AsFd) -> io::Result<Address> {
     peer_addr_of_fd(socket.as_fd().as_raw_fd())
 }
@@ -54,7 +54,7 @@ pub fn peer_addr(socket: impl AsFd) -> io::Result<Address> {
 ///
 /// # Errors
 ///
-/// Those of [`peer_addr`]; `NotASocket`.
+/// The errors of [`peer_addr`]; `NotASocket`.
 pub fn peer_addr_of_fd(fd: RawFd) -> io::Result<Address> {
     let ((), address) = KernelAddress::receive(|address, length| {
         // SAFETY: `address` has room for the `length` bytes that the call may write, and both

@@ -48,7 +48,7 @@ pub struct KeepaliveTimes {
 ///
 /// # Errors
 ///
-/// Those of setsockopt(2).
+/// The errors of setsockopt(2).
 pub fn set_keepalive(socket: impl AsFd, on: bool) -> io::Result<()> {
     set_flag(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, on)
 }
@@ -57,7 +57,7 @@ pub fn set_keepalive(socket: impl AsFd, on: bool) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of getsockopt(2).
+/// The errors of getsockopt(2).
 pub fn keepalive(socket: impl AsFd) -> io::Result<bool> {
     get_flag(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE)
 }
@@ -70,7 +70,7 @@ pub fn keepalive(socket: impl AsFd) -> io::Result<bool> {
 ///
 /// `InvalidInput` for a time or a count that is zero or too large; then nothing has changed, unless
 /// only the kernel refused a value (Linux: above 32767 seconds, 127 probes). `Unsupported` where
-/// the system has no such options (OpenBSD); those of setsockopt(2).
+/// the system has no such options (OpenBSD); the errors of setsockopt(2).
 pub fn set_keepalive_times(socket: impl AsFd, times: &KeepaliveTimes) -> io::Result<()> {
     let socket = socket.as_fd();
     let idle = times.idle.map(|time| seconds("idle time", time)).transpose()?;
@@ -85,7 +85,7 @@ pub fn set_keepalive_times(socket: impl AsFd, times: &KeepaliveTimes) -> io::Res
 ///
 /// # Errors
 ///
-/// `Unsupported` where the system has no such options; those of getsockopt(2).
+/// `Unsupported` where the system has no such options; the errors of getsockopt(2).
 pub fn keepalive_times(socket: impl AsFd) -> io::Result<KeepaliveTimes> {
     let [idle, interval, count] = keepalive_values(socket)?;
     let time = |value: u32| Some(Duration::from_secs(value.into()));
@@ -170,7 +170,7 @@ pub fn set_user_timeout(socket: impl AsFd, limit: Option<Duration>) -> io::Resul
 ///
 /// # Errors
 ///
-/// `Unsupported` where the system has no such option; those of getsockopt(2).
+/// `Unsupported` where the system has no such option; the errors of getsockopt(2).
 pub fn user_timeout(socket: impl AsFd) -> io::Result<Option<Duration>> {
     #[cfg(has_user_timeout)]
     {
@@ -202,7 +202,7 @@ pub fn user_timeout(socket: impl AsFd) -> io::Result<Option<Duration>> {
 ///
 /// # Errors
 ///
-/// Those of setsockopt(2).
+/// The errors of setsockopt(2).
 pub fn set_linger_zero(socket: impl AsFd, on: bool) -> io::Result<()> {
     let value = libc::linger { l_onoff: libc::c_int::from(on), l_linger: 0 };
     set(socket, libc::SOL_SOCKET, LINGER, value)
@@ -216,7 +216,7 @@ pub fn set_linger_zero(socket: impl AsFd, on: bool) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of setsockopt(2).
+/// The errors of setsockopt(2).
 #[deprecated = "a linger time would block the loop; use `set_linger_zero`"]
 pub fn set_linger(socket: impl AsFd, linger: Option<Duration>) -> io::Result<()> {
     set_linger_zero(socket, linger == Some(Duration::ZERO))
@@ -228,7 +228,7 @@ pub fn set_linger(socket: impl AsFd, linger: Option<Duration>) -> io::Result<()>
 ///
 /// # Errors
 ///
-/// Those of getsockopt(2).
+/// The errors of getsockopt(2).
 pub fn linger(socket: impl AsFd) -> io::Result<Option<Duration>> {
     let linger: libc::linger = get(socket, libc::SOL_SOCKET, LINGER)?;
     let time = Duration::from_secs(linger.l_linger.unsigned_abs().into());

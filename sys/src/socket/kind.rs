@@ -32,7 +32,7 @@ impl SocketKind {
     ///
     /// # Errors
     ///
-    /// Those of getsockopt(2): `ENOTSOCK` for another file.
+    /// The errors of getsockopt(2): `ENOTSOCK` for another file.
     pub fn of(socket: impl AsFd) -> io::Result<SocketKind> {
         let socket = socket.as_fd();
         let kind = get::<libc::c_int>(socket, libc::SOL_SOCKET, libc::SO_TYPE)?;

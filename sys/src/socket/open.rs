@@ -87,7 +87,7 @@ pub(super) fn bind_to(socket: &OwnedFd, address: &Address) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of shutdown(2): `NotConnected`.
+/// The errors of shutdown(2): `NotConnected`.
 pub fn shutdown_write(socket: impl AsFd) -> io::Result<()> {
     // SAFETY: the call takes two integers and touches no memory of ours.
     check(unsafe { libc::shutdown(socket.as_fd().as_raw_fd(), libc::SHUT_WR) }).map(drop)
@@ -107,7 +107,7 @@ pub fn shutdown_write(socket: impl AsFd) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of shutdown(2) that have another reason.
+/// The errors of shutdown(2) that have another reason.
 pub fn shutdown_write_if_connected(file: impl AsFd) -> io::Result<()> {
     shutdown_write(file).or_else(|error| match error.raw_os_error() {
         Some(libc::ENOTSOCK | libc::ENOTCONN) => Ok(()),

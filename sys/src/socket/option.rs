@@ -11,7 +11,7 @@ use crate::syscall::check;
 ///
 /// # Errors
 ///
-/// Those of setsockopt(2): not a TCP socket.
+/// The errors of setsockopt(2): not a TCP socket.
 pub fn set_nodelay(socket: impl AsFd, on: bool) -> io::Result<()> {
     set_flag(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, on)
 }
@@ -20,7 +20,7 @@ pub fn set_nodelay(socket: impl AsFd, on: bool) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of getsockopt(2): not a TCP socket.
+/// The errors of getsockopt(2): not a TCP socket.
 pub fn nodelay(socket: impl AsFd) -> io::Result<bool> {
     get_flag(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY)
 }
@@ -29,7 +29,7 @@ pub fn nodelay(socket: impl AsFd) -> io::Result<bool> {
 ///
 /// # Errors
 ///
-/// Those of setsockopt(2).
+/// The errors of setsockopt(2).
 pub fn set_reuse_address(socket: impl AsFd, on: bool) -> io::Result<()> {
     set_flag(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, on)
 }
@@ -38,7 +38,7 @@ pub fn set_reuse_address(socket: impl AsFd, on: bool) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of getsockopt(2).
+/// The errors of getsockopt(2).
 pub fn reuse_address(socket: impl AsFd) -> io::Result<bool> {
     get_flag(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)
 }
@@ -48,7 +48,7 @@ pub fn reuse_address(socket: impl AsFd) -> io::Result<bool> {
 ///
 /// # Errors
 ///
-/// `Unsupported` if the kernel has no such option; those of setsockopt(2).
+/// `Unsupported` if the kernel has no such option; the errors of setsockopt(2).
 pub fn set_reuse_port(socket: impl AsFd, on: bool) -> io::Result<()> {
     #[cfg(has_reuse_port)]
     return set_flag(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, on);
@@ -63,7 +63,7 @@ pub fn set_reuse_port(socket: impl AsFd, on: bool) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// `Unsupported` where the kernel has no such option; those of getsockopt(2).
+/// `Unsupported` where the kernel has no such option; the errors of getsockopt(2).
 pub fn reuse_port(socket: impl AsFd) -> io::Result<bool> {
     #[cfg(has_reuse_port)]
     return get_flag(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT);
@@ -78,7 +78,7 @@ pub fn reuse_port(socket: impl AsFd) -> io::Result<bool> {
 ///
 /// # Errors
 ///
-/// Those of setsockopt(2): not an IPv6 socket.
+/// The errors of setsockopt(2): not an IPv6 socket.
 pub fn set_v6_only(socket: impl AsFd, on: bool) -> io::Result<()> {
     set_flag(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, on)
 }
@@ -87,7 +87,7 @@ pub fn set_v6_only(socket: impl AsFd, on: bool) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of getsockopt(2): not an IPv6 socket.
+/// The errors of getsockopt(2): not an IPv6 socket.
 pub fn v6_only(socket: impl AsFd) -> io::Result<bool> {
     get_flag(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
 }
@@ -96,7 +96,7 @@ pub fn v6_only(socket: impl AsFd) -> io::Result<bool> {
 ///
 /// # Errors
 ///
-/// Those of getsockopt(2): not a socket.
+/// The errors of getsockopt(2): not a socket.
 pub fn is_datagram(socket: impl AsFd) -> io::Result<bool> {
     integer(socket, libc::SO_TYPE).map(|kind| kind == libc::SOCK_DGRAM)
 }
@@ -116,7 +116,7 @@ pub fn is_datagram(socket: impl AsFd) -> io::Result<bool> {
 ///
 /// # Errors
 ///
-/// Those of setsockopt(2).
+/// The errors of setsockopt(2).
 pub fn set_send_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, clamped(bytes))
 }
@@ -125,7 +125,7 @@ pub fn set_send_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of setsockopt(2).
+/// The errors of setsockopt(2).
 pub fn set_recv_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, clamped(bytes))
 }
@@ -134,7 +134,7 @@ pub fn set_recv_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of getsockopt(2).
+/// The errors of getsockopt(2).
 pub fn send_buffer(socket: impl AsFd) -> io::Result<usize> {
     integer(socket, libc::SO_SNDBUF).map(|bytes| bytes.max(0) as usize)
 }
@@ -143,7 +143,7 @@ pub fn send_buffer(socket: impl AsFd) -> io::Result<usize> {
 ///
 /// # Errors
 ///
-/// Those of getsockopt(2).
+/// The errors of getsockopt(2).
 pub fn recv_buffer(socket: impl AsFd) -> io::Result<usize> {
     integer(socket, libc::SO_RCVBUF).map(|bytes| bytes.max(0) as usize)
 }
@@ -160,7 +160,7 @@ pub fn recv_buffer(socket: impl AsFd) -> io::Result<usize> {
 ///
 /// # Errors
 ///
-/// Those of getsockopt(2): not a socket.
+/// The errors of getsockopt(2): not a socket.
 pub fn take_error(socket: impl AsFd) -> io::Result<Option<io::Error>> {
     let number = integer(socket, libc::SO_ERROR)?;
     Ok((number != 0).then(|| io::Error::from_raw_os_error(number)))

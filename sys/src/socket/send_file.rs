@@ -7,13 +7,13 @@ use std::os::unix::fs::FileExt;
 
 use super::transfer::send;
 
-/// Bytes that one call passes to the kernel at most.
+/// Maximum number of bytes that one call passes to the kernel.
 const PIECE: usize = 256 * 1024;
 /// Bytes that one call reads from a file that the kernel does not send itself.
 const READ: usize = 16 * 1024;
 
-/// Sends up to `count` bytes of `file`, from `offset` on. Returns the number of bytes: fewer if the
-/// socket has less room, at most 256 KiB, and 0 at the end of the file. The position of the file is
+/// Sends up to `count` bytes of `file`, from `offset` on. Returns the number of bytes: at most 256
+/// KiB, fewer if the socket has less room, and 0 at the end of the file. The file position is
 /// neither used nor changed.
 ///
 /// On Linux sendfile(2) sends the pages of the file without copying them through this process.
@@ -38,8 +38,8 @@ const READ: usize = 16 * 1024;
 ///
 /// # Errors
 ///
-/// Those of sendfile(2), pread(2) and send(2): `WouldBlock` if there is no room, `BrokenPipe` if
-/// the peer is closed. SIGPIPE is not raised.
+/// The errors of sendfile(2), pread(2) and send(2): `WouldBlock` if there is no room, `BrokenPipe`
+/// if the peer is closed. SIGPIPE is not raised.
 pub fn send_file(socket: impl AsFd, file: &File, offset: u64, count: usize) -> io::Result<usize> {
     let (socket, count) = (socket.as_fd(), count.min(PIECE));
     match kernel::send_file(socket, file, offset, count) {

@@ -1,4 +1,4 @@
-//! Unix sockets of sequenced packets: connections that keep the boundaries of messages.
+//! Unix seqpacket sockets: connections that keep message boundaries.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,8 +7,8 @@ use super::address::Address;
 use super::bind::ListenOptions;
 use super::unix::UnixAddress;
 
-/// Opens a socket of sequenced packets that listens at `address`. [`accept`](super::accept) accepts
-/// its connections.
+/// Opens a seqpacket socket that listens on `address`. [`accept`](super::accept) accepts its
+/// connections.
 ///
 /// ```
 /// use mainspring_sys::socket::{self, ListenOptions, UnixAddress};
@@ -29,31 +29,31 @@ use super::unix::UnixAddress;
 ///
 /// # Errors
 ///
-/// Those of [`listen`](super::listen); `Unsupported` on Apple systems and Solaris.
+/// The errors of [`listen`](super::listen); `Unsupported` on Apple systems and Solaris.
 pub fn listen_seqpacket(address: &UnixAddress, options: &ListenOptions) -> io::Result<OwnedFd> {
     super::bind::listen_as(&Address::Unix(address.clone()), kind()?, options)
 }
 
-/// Opens a socket of sequenced packets and connects it to `remote`, without waiting.
+/// Opens a seqpacket socket and connects it to `remote`, without waiting.
 ///
 /// # Errors
 ///
-/// Those of [`connect`](super::connect): `ResourceBusy` if the backlog is full. `Unsupported` on
-/// Apple systems and Solaris.
+/// The errors of [`connect`](super::connect): `ResourceBusy` if the backlog is full. `Unsupported`
+/// on Apple systems and Solaris.
 pub fn connect_seqpacket(remote: &UnixAddress) -> io::Result<OwnedFd> {
     super::connect::connect_as(&Address::Unix(remote.clone()), kind()?)
 }
 
-/// Returns two connected sockets of sequenced packets.
+/// Returns two connected seqpacket sockets.
 ///
 /// # Errors
 ///
-/// Those of socketpair(2); `Unsupported` on Apple systems and Solaris.
+/// The errors of socketpair(2); `Unsupported` on Apple systems and Solaris.
 pub fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     super::open::pair(kind()?)
 }
 
-/// Returns true if this system has sockets of sequenced packets.
+/// Returns true if this system has seqpacket sockets.
 pub fn has_seqpacket() -> bool {
     cfg!(has_seqpacket)
 }

@@ -65,7 +65,7 @@ impl SocketFile {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a socket that is not bound to a path; those of getsockname(2) and
+    /// `InvalidInput` for a socket that is not bound to a path; the errors of getsockname(2) and
     /// lstat(2), `NotFound` if the file is gone already.
     pub fn of(socket: impl AsFd) -> io::Result<SocketFile> {
         let address = local_addr(socket)?;
@@ -93,7 +93,7 @@ impl SocketFile {
     ///
     /// # Errors
     ///
-    /// Those of unlink(2): the directory is not writable.
+    /// The errors of unlink(2): the directory is not writable.
     pub fn remove(self) -> io::Result<bool> {
         let removed = self.remove_current();
         self.keep();

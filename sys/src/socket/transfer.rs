@@ -21,7 +21,7 @@ const SLICES: usize = 1024;
 ///
 /// # Errors
 ///
-/// Those of send(2): `WouldBlock` if there is no room, `BrokenPipe` if the peer is closed.
+/// The errors of send(2): `WouldBlock` if there is no room, `BrokenPipe` if the peer is closed.
 #[inline]
 pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     let socket = socket.as_fd().as_raw_fd();
@@ -32,11 +32,11 @@ pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// Sends several slices at once over a stream. Returns the number of bytes, which may be less than
-/// the total. With more than 1024 slices it is.
+/// the total, and always is with more than 1024 slices.
 ///
 /// # Errors
 ///
-/// Those of sendmsg(2): `WouldBlock` if there is no room, `BrokenPipe` if the peer is closed.
+/// The errors of sendmsg(2): `WouldBlock` if there is no room, `BrokenPipe` if the peer is closed.
 pub fn send_vectored(socket: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     let socket = socket.as_fd().as_raw_fd();
     // SAFETY: all fields of the struct are integers or pointers, for which zero is a valid value.
@@ -54,7 +54,7 @@ pub fn send_vectored(socket: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<us
 ///
 /// # Errors
 ///
-/// Those of recv(2): `WouldBlock` if no data is available.
+/// The errors of recv(2): `WouldBlock` if no data is available.
 #[inline]
 pub fn recv(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     recv_with(socket, buffer, 0)
@@ -77,7 +77,7 @@ pub fn recv(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 ///
 /// # Errors
 ///
-/// Those of [`recv`].
+/// Same as [`recv`].
 pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     recv_with(socket, buffer, libc::MSG_PEEK)
 }
@@ -111,7 +111,7 @@ fn recv_with(socket: impl AsFd, buffer: &mut [u8], flags: libc::c_int) -> io::Re
 ///
 /// # Errors
 ///
-/// Those of recvmsg(2): `WouldBlock` if no data is available.
+/// The errors of recvmsg(2): `WouldBlock` if no data is available.
 pub fn recv_vectored(socket: impl AsFd, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     let socket = socket.as_fd().as_raw_fd();
     // SAFETY: all fields of the struct are integers or pointers, for which zero is a valid value.
@@ -129,7 +129,7 @@ pub fn recv_vectored(socket: impl AsFd, buffers: &mut [IoSliceMut<'_>]) -> io::R
 ///
 /// # Errors
 ///
-/// Those of sendto(2): `WouldBlock` if there is no room.
+/// The errors of sendto(2): `WouldBlock` if there is no room.
 pub fn send_to(socket: impl AsFd, bytes: &[u8], to: &Address) -> io::Result<usize> {
     let (socket, to) = (socket.as_fd().as_raw_fd(), KernelAddress::new(to));
     let (start, length) = (bytes.as_ptr().cast(), bytes.len());
@@ -153,7 +153,7 @@ pub fn send_to(socket: impl AsFd, bytes: &[u8], to: &Address) -> io::Result<usiz
 ///
 /// # Errors
 ///
-/// Those of recvfrom(2): `WouldBlock` if no datagram is available.
+/// The errors of recvfrom(2): `WouldBlock` if no datagram is available.
 pub fn recv_from(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
     recv_from_with(socket, buffer, 0)
 }
@@ -162,7 +162,7 @@ pub fn recv_from(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Add
 ///
 /// # Errors
 ///
-/// Those of [`recv_from`].
+/// Same as [`recv_from`].
 pub fn peek_from(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
     recv_from_with(socket, buffer, libc::MSG_PEEK)
 }

@@ -1,10 +1,11 @@
-//! Terminals: raw mode that ends with the process, window sizes, reads that never stop a job.
+//! Terminals: raw mode that ends with the process, window size, reads that never stop a background
+//! job.
 //!
 //! # Job control
 //!
 //! The kernel stops a background process that reads from its terminal (SIGTTIN) or changes it
 //! (SIGTTOU, termios(3)). An event loop has other work, so here both are an error that names the
-//! reason, and the process goes on.
+//! reason, and the process continues.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -25,7 +26,7 @@ pub use self::raw_mode::RawMode;
 pub struct WindowSize {
     /// Number of lines; 0 if the terminal has no size.
     pub rows: u16,
-    /// Number of characters of a line; 0 if the terminal has no size.
+    /// Number of characters per line; 0 if the terminal has no size.
     pub columns: u16,
 }
 
@@ -43,7 +44,7 @@ pub fn standard_input() -> io::Result<OwnedFd> {
 ///
 /// # Errors
 ///
-/// `ENOTTY` if `terminal` is no terminal.
+/// `ENOTTY` if `terminal` is not a terminal.
 pub fn window_size(terminal: BorrowedFd<'_>) -> io::Result<WindowSize> {
     let mut size = MaybeUninit::<libc::winsize>::zeroed();
     // SAFETY: the request writes one `winsize`, for which there is room.
@@ -63,7 +64,7 @@ pub fn is_background(terminal: BorrowedFd<'_>) -> bool {
 ///
 /// # Errors
 ///
-/// `PermissionDenied` in the background; those of read(2).
+/// `PermissionDenied` in the background; the errors of read(2).
 pub fn read(terminal: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let fd = terminal.as_raw_fd();
     if raw_modes::is_background(fd) {

@@ -39,12 +39,12 @@ struct Before(libc::termios);
 struct Claimed(&'static Slot);
 
 impl RawMode {
-    /// Makes a terminal raw, like cfmakeraw(3): no echo, no lines, no signals from keys, no
-    /// translation of output.
+    /// Makes a terminal raw, like cfmakeraw(3): no echo, no line editing, no signals from keys, no
+    /// output translation.
     ///
     /// # Errors
     ///
-    /// `ENOTTY` if it is no terminal; `PermissionDenied` in the background; `EMFILE` without a
+    /// `ENOTTY` if it is not a terminal; `PermissionDenied` in the background; `EMFILE` without a
     /// descriptor; `QuotaExceeded` if eight terminals are raw.
     pub fn enter(terminal: BorrowedFd<'_>) -> io::Result<RawMode> {
         let terminal = fd::duplicate(terminal)?;
@@ -85,8 +85,8 @@ impl RawMode {
     ///
     /// # Errors
     ///
-    /// Those of tcsetattr(3): `EIO` after a hang-up. `PermissionDenied` in the background, where
-    /// nothing is changed.
+    /// The errors of tcsetattr(3): `EIO` after a hang-up. `PermissionDenied` in the background,
+    /// where nothing is changed.
     pub fn restore(mut self) -> io::Result<()> {
         self.end()
     }

@@ -1,4 +1,4 @@
-//! A kqueue for the end of processes (`EVFILT_PROC`), which any selector can watch.
+//! A kqueue for process exit (`EVFILT_PROC`), which any selector can watch.
 //!
 //! It is separate from the selector's own kqueue: poll(2) and select(2) can watch it too, and a
 //! process id never meets the number of an fd in the selector's table.

@@ -56,7 +56,7 @@ pub trait Kernel: fmt::Debug {
     ///
     /// # Errors
     ///
-    /// Those of kqueue(2): the process or the system is out of descriptors or memory.
+    /// The errors of kqueue(2): the process or the system is out of descriptors or memory.
     fn probed(&self, fd: RawFd, asked: Interest) -> io::Result<Interest>;
 
     /// Returns true if the kernel has a filter for priority data.

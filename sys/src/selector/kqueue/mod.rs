@@ -89,7 +89,7 @@ impl Kqueue<system::System> {
     ///
     /// # Errors
     ///
-    /// Those of kqueue(2): the process or the system is out of descriptors or memory.
+    /// The errors of kqueue(2): the process or the system is out of descriptors or memory.
     pub fn new() -> io::Result<Self> {
         Ok(Kqueue::over(system::System::new()?))
     }

@@ -36,7 +36,7 @@ impl<K: Kernel> Kqueue<K> {
     ///
     /// # Errors
     ///
-    /// `EBADF` if `fd` is not open; those of creating a kqueue for the check.
+    /// `EBADF` if `fd` is not open; the errors of creating a kqueue for the check.
     pub(super) fn classify(
         &self,
         fd: RawFd,

@@ -1,4 +1,4 @@
-//! Facts about a datagram, as control messages of ip(7), ipv6(7) and udp(7).
+//! Metadata of a datagram, as control messages of ip(7), ipv6(7) and udp(7).
 
 use std::mem::{offset_of, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,8 +7,8 @@ use std::num::NonZeroU32;
 use super::Ecn;
 use crate::socket::control::{Message, Messages, put_header, space};
 
-/// Room for the facts of one datagram: those that a kernel reports, and those that are sent.
-/// One more message, such as the time of arrival, fits too.
+/// Room for the metadata of one datagram: what a kernel reports, and what is sent. One more
+/// message, such as the time of arrival, fits too.
 pub(super) const ROOM: usize = 128;
 
 /// Storage with the alignment of every control message.
@@ -21,7 +21,7 @@ const _: () = assert!(
     "the facts of a datagram fit"
 );
 
-/// Facts that the kernel has reported about a datagram.
+/// Metadata that the kernel has reported about a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Facts {
     pub(super) to: Option<IpAddr>,
@@ -32,7 +32,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Reads the facts from control messages. Messages of other kinds are ignored.
+    /// Reads the metadata from control messages. Messages of other kinds are ignored.
     pub(super) fn read(control: &[u8]) -> Facts {
         let mut facts = Facts::default();
         for message in Messages(control) {

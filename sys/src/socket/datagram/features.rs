@@ -15,8 +15,8 @@ pub struct DatagramOptions {
     pub packet_info: bool,
     /// Reports the ECN codepoint of each datagram (`IP_RECVTOS`, `IPV6_RECVTCLASS`).
     pub ecn: bool,
-    /// Has the kernel merge datagrams of one sender and of one length (`UDP_GRO`, udp(7)). Each
-    /// needs a buffer of 64 KiB then. See [`Datagram::segments`](super::Datagram::segments).
+    /// Makes the kernel merge datagrams of the same sender and length (`UDP_GRO`, udp(7)). Each
+    /// then needs a buffer of 64 KiB. See [`Datagram::segments`](super::Datagram::segments).
     pub gro: bool,
     /// Never fragments datagrams: one that is longer than the route allows is dropped, or is the
     /// error `EMSGSIZE` (`IP_MTU_DISCOVER` with `IP_PMTUDISC_PROBE`, `IP_DONTFRAG`).
@@ -55,8 +55,8 @@ impl DatagramFeatures {
     }
 }
 
-/// Turns on the features of `options` that the kernel has for this socket, and returns them. A Unix
-/// socket has none.
+/// Enables the features of `options` that the kernel supports for this socket, and returns them. A
+/// Unix socket has none.
 ///
 /// ```
 /// use mainspring_sys::socket::{DatagramOptions, enable_datagram_features};
@@ -71,8 +71,8 @@ impl DatagramFeatures {
 ///
 /// # Errors
 ///
-/// Those of getsockname(2): not a socket; `Unsupported` for a family that is neither internet nor
-/// Unix.
+/// The errors of getsockname(2): not a socket; `Unsupported` for a family that is neither internet
+/// nor Unix.
 pub fn enable_datagram_features(
     socket: impl AsFd,
     options: &DatagramOptions,

@@ -1,8 +1,8 @@
-//! Datagrams in batches, with the facts that QUIC needs: local address, ECN, segments.
+//! Datagrams in batches, with the metadata that QUIC needs: local address, ECN, segments.
 //!
 //! [`DatagramBatch`] receives and [`SendBatch`] sends several datagrams by one call, where the
 //! kernel has recvmmsg(2) and sendmmsg(2), and otherwise by one call for each.
-//! [`enable_datagram_features`] has the kernel report the facts that it can.
+//! [`enable_datagram_features`] makes the kernel report the metadata that it supports.
 //!
 //! # Invariants
 //!
@@ -144,14 +144,14 @@ impl<'a> Outgoing<'a> {
         Outgoing { to: Some(to), ..self }
     }
 
-    /// Sets the local address from which it is sent, for a socket that is bound to several. An
-    /// answer should come from [`Datagram::to`] of its question.
+    /// Sets the local address from which it is sent, for a socket that is bound to several. A
+    /// response should come from the [`Datagram::to`] of its request.
     #[must_use]
     pub fn from(self, from: IpAddr) -> Outgoing<'a> {
         Outgoing { from: Some(from), ..self }
     }
 
-    /// Sets the ECN codepoint. Systems that cannot set it for a single datagram leave it out.
+    /// Sets the ECN codepoint. Ignored on systems that cannot set it for a single datagram.
     #[must_use]
     pub fn ecn(self, ecn: Ecn) -> Outgoing<'a> {
         Outgoing { ecn, ..self }

@@ -90,7 +90,8 @@ impl DatagramBatch {
     ///
     /// # Errors
     ///
-    /// Those of recvmsg(2): `WouldBlock` if there is no datagram, even if the socket is blocking.
+    /// The errors of recvmsg(2): `WouldBlock` if there is no datagram, even if the socket is
+    /// blocking.
     pub fn recv(&mut self, socket: impl AsFd, features: DatagramFeatures) -> io::Result<usize> {
         self.recv_up_to(self.capacity(), socket, features)
     }
@@ -100,7 +101,7 @@ impl DatagramBatch {
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](DatagramBatch::recv).
+    /// Same as [`recv`](DatagramBatch::recv).
     pub fn recv_up_to(
         &mut self,
         limit: usize,
@@ -120,7 +121,7 @@ impl DatagramBatch {
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](DatagramBatch::recv).
+    /// Same as [`recv`](DatagramBatch::recv).
     pub fn recv_into<'b>(
         &mut self,
         socket: impl AsFd,

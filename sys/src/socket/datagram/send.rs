@@ -12,7 +12,7 @@ use super::{Ecn, MAX_BATCH, Outgoing};
 use crate::socket::address::{Address, KernelAddress};
 use crate::socket::endpoints::peer_addr;
 
-/// Maximum number of bytes in the datagrams that the kernel splits: those of an IPv4 packet less
+/// Maximum number of bytes in the datagrams that the kernel splits: those of an IPv4 packet minus
 /// its headers.
 const MAX_BYTES: usize = 65_507;
 
@@ -115,8 +115,8 @@ impl SendBatch {
     ///
     /// # Errors
     ///
-    /// Those of sendmsg(2) for the first message; then nothing was sent. `WouldBlock` if there is
-    /// no room, even if the socket is blocking.
+    /// The errors of sendmsg(2) for the first message; then nothing was sent. `WouldBlock` if there
+    /// is no room, even if the socket is blocking.
     pub fn send<'a, I>(&mut self, socket: impl AsFd, datagrams: I) -> io::Result<SendProgress>
     where
         I: IntoIterator<Item = Outgoing<'a>>,
@@ -126,7 +126,8 @@ impl SendBatch {
         let known = (self.segments, self.has_v4_ecn);
         match self.send_once(socket, datagrams.clone()) {
             Err(error) if self.gives_up_feature(&error) => {
-                // Not the feature was refused if the datagram is refused without it.
+                // If the datagram is refused without the feature too, the feature was not the
+                // reason.
                 self.send_once(socket, datagrams).inspect_err(|another| {
                     if another.raw_os_error() == error.raw_os_error() {
                         (self.segments, self.has_v4_ecn) = known;
@@ -285,7 +286,7 @@ impl SendBatch {
     }
 }
 
-/// Returns true if a datagram to this address travels by IPv4.
+/// Returns true if a datagram to this address is sent over IPv4.
 fn is_v4(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(_) => true,
