@@ -1,5 +1,5 @@
 //! Memory of idle connections, and memory given back by a connection that was busy
-//! (docs/contract.md, S2).
+//! (docs/contract.md, S2, G8).
 //!
 //! A counting allocator wraps the system's. It counts for each thread, because tests run in
 //! parallel.
@@ -177,13 +177,13 @@ async fn wait_with(number: u64) {
 /// The guide states the measured bytes, or at most a quarter more. They are measured in a separate
 /// process: a reader's bytes depend on the numbers of the descriptors that are open.
 #[test]
-fn the_guide_states_the_memory_of_each_kind() {
+fn g8_the_guide_states_the_memory_of_each_kind() {
     if !SelectorKind::available().contains(&SelectorKind::Epoll) {
         return println!("skipped: the figures of the guide are of epoll");
     }
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/guide/where_memory_lies.md");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/guide/where_memory_lies/bytes.md");
     let page = std::fs::read_to_string(page).unwrap();
-    alone("the_guide_states_the_memory_of_each_kind", || {
+    alone("g8_the_guide_states_the_memory_of_each_kind", || {
         let measured = measured();
         println!("{measured:#?}");
         for (kind, bytes) in measured {

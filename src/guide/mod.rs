@@ -76,11 +76,11 @@ pub mod task_lifecycle {}
 #[doc = include_str!("what_await_does/five.md")]
 pub mod what_await_does {}
 
-#[doc = include_str!("concurrency_models_compared.md")]
+#[doc = include_str!("concurrency_models_compared/models.md")]
 #[doc = ""]
-#[doc = include_str!("five_fetches.svg")]
+#[doc = include_str!("figures/five_fetches.svg")]
 #[doc = ""]
-#[doc = include_str!("concurrency_models_compared_figures.md")]
+#[doc = include_str!("concurrency_models_compared/costs.md")]
 pub mod concurrency_models_compared {}
 
 #[doc = include_str!("a_daemon_from_zero_to_systemd.md")]
@@ -136,7 +136,11 @@ pub mod debugging_a_stuck_daemon {}
 #[doc = include_str!("the_program_mainspring.md")]
 pub mod the_program_mainspring {}
 
-#[doc = include_str!("where_memory_lies.md")]
+#[doc = include_str!("where_memory_lies/stack.md")]
+#[doc = ""]
+#[doc = include_str!("figures/memory.svg")]
+#[doc = ""]
+#[doc = include_str!("where_memory_lies/bytes.md")]
 pub mod where_memory_lies {}
 
 #[doc = include_str!("testing_with_simulated_time.md")]

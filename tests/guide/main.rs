@@ -5,7 +5,7 @@
 #![allow(clippy::unit_arg)]
 
 mod anti_patterns;
-mod figures;
+mod comparison;
 mod pages;
 mod pictures;
 mod porting;

@@ -1,4 +1,5 @@
-//! Excerpts of programs on the pages of the guide: each is a part of the file that it names.
+//! Excerpts of programs on the pages of the guide: each is a part of the file that it names. The
+//! order of the pages (docs/contract.md, G12, G13).
 //!
 //! An excerpt is a block that begins with a comment with the path of its file. Doctests do not run
 //! it, but the tests of that program do. All other Rust on the pages is a doctest.
@@ -17,7 +18,7 @@ struct Excerpt<'a> {
 }
 
 #[test]
-fn every_excerpt_is_a_part_of_its_file() {
+fn g12_every_excerpt_is_a_part_of_its_file() {
     let mut found = Vec::new();
     let mut count = 0;
     for path in pages(&Path::new(ROOT).join(PAGES)) {
@@ -48,9 +49,18 @@ fn planted_differences_are_found() {
     assert!(!is_part(""));
 }
 
+/// The front pages of the documentation and of the guide have a link to the first page.
+#[test]
+fn g13_the_front_page_leads_to_the_guide() {
+    let front = fs::read_to_string(Path::new(ROOT).join("src/lib.rs")).unwrap();
+    let links = front.lines().filter(|line| line.starts_with("//! ") && line.contains("[`"));
+    assert!(links.into_iter().next().is_some_and(|line| line.contains("[`guide`]")), "first link");
+    assert!(front.contains("guide::the_loop_in_one_picture"), "the first page of the guide");
+}
+
 /// A page ends with a link to the next one, in the order of the table.
 #[test]
-fn every_page_but_the_last_names_the_next_one() {
+fn g13_every_page_but_the_last_names_the_next_one() {
     let guide = fs::read_to_string(Path::new(ROOT).join(PAGES).join("mod.rs")).unwrap();
     let rows = guide.lines().filter_map(|line| line.strip_prefix("//! | [`")?.split_once("`] |"));
     let pages: Vec<&str> = rows.map(|(page, _)| page).filter(|page| !page.contains("::")).collect();

@@ -1,4 +1,4 @@
-//! The unit files of the guide, checked by systemd.
+//! The unit files of the guide, checked by systemd (docs/contract.md, G12).
 
 use std::env;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::{self, Command};
 use super::unit_files::unit;
 
 #[test]
-fn systemd_accepts_the_units() {
+fn g12_systemd_accepts_the_units() {
     let folder = env::temp_dir().join(format!("mainspring-units-{}", process::id()));
     fs::create_dir_all(&folder).unwrap();
     // The program of the page is not installed here.

@@ -34,7 +34,7 @@ fn planted_ids_are_found() {
 /// The first comment of a file of tests names the promises or the section that it is about.
 #[test]
 fn test_files_name_their_promises() {
-    let folders = ["tests/contract/", "tests/daemon/", "tests/seeing/", "tests/guide/pictures/"];
+    let folders = ["tests/contract/", "tests/daemon/", "tests/seeing/", "tests/guide/"];
     let is_contract = |source: &Source| folders.iter().any(|it| source.path.starts_with(it));
     let contract = tests().into_iter().filter(is_contract);
     let found: Vec<_> = contract.filter(names_no_promise).map(|source| source.path).collect();

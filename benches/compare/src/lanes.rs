@@ -9,7 +9,10 @@ const STYLE: &str = include_str!("../../../src/guide/figures/style.css");
 /// Width of the picture: its text has its real size on a phone.
 const WIDTH: f64 = 360.0;
 const MARGIN: f64 = 12.0;
-const NAME_WIDTH: f64 = 114.0;
+const NAME_WIDTH: f64 = 124.0;
+/// Sizes of texts, as in the other figures.
+const TEXT: u32 = 12;
+const NOTE: u32 = 11;
 const FIGURE_WIDTH: f64 = 38.0;
 const LANE: f64 = 5.0;
 const GAP: f64 = 9.0;
@@ -26,9 +29,9 @@ pub fn lanes(table: &Table) -> String {
     let longest = peers.iter().map(|peer| last(peer)).fold(1.0, f64::max);
     let scale = Scale { width: WIDTH - 2.0 * MARGIN - NAME_WIDTH - FIGURE_WIDTH, longest };
     let title = format!("{}, milliseconds", table.title);
-    let mut svg = text((MARGIN, 24.0), "start", "", 11, &title);
+    let mut svg = text((MARGIN, 24.0), "start", "", TEXT, &title);
     let legend = "pale: until the first byte; full: until the end";
-    svg += &text((MARGIN, 40.0), "start", "faint", 10, legend);
+    svg += &text((MARGIN, 40.0), "start", "faint", NOTE, legend);
     let height = LANE * (table.columns.len() / TIMES) as f64;
     let bottom = TOP + (height + GAP) * peers.len() as f64;
     svg += &scale.draw(bottom);
@@ -36,7 +39,7 @@ pub fn lanes(table: &Table) -> String {
         let top = TOP + (height + GAP) * number as f64;
         let y = top + height / 2.0 + 4.0;
         let ink = if is_ours(peer) { "" } else { "faint" };
-        svg += &text((MARGIN, y), "start", ink, 11, peer);
+        svg += &text((MARGIN, y), "start", ink, TEXT, peer);
         for (lane, times) in table.columns.chunks(TIMES).enumerate() {
             let times: Vec<f64> = times.iter().filter_map(|it| it.median_of(peer)).collect();
             if let [start, first_byte, end] = times[..] {
@@ -45,7 +48,7 @@ pub fn lanes(table: &Table) -> String {
                 svg += &scale.bar(y, first_byte, end, class(peer));
             }
         }
-        svg += &text((scale.x(last(peer)) + 5.0, y), "start", ink, 11, &figure(last(peer)));
+        svg += &text((scale.x(last(peer)) + 5.0, y), "start", ink, TEXT, &figure(last(peer)));
     }
     let ends = peers
         .iter()
@@ -106,7 +109,7 @@ impl Scale {
             let (x, top) = (self.x(time), TOP - 4.0);
             let rule =
                 format!("<path class=\"rule\" d=\"M{x:.1} {top:.1}L{x:.1} {bottom:.1}\"/>\n");
-            rule + &text((x, bottom + 13.0), "middle", "faint", 10, &format!("{time:.0}"))
+            rule + &text((x, bottom + 13.0), "middle", "faint", NOTE, &format!("{time:.0}"))
         };
         times.map(rule).collect()
     }

@@ -1,12 +1,13 @@
-//! A server that accepts every client at once.
+//! A server that accepts every client at once (docs/contract.md, G10).
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream as StdStream};
 
 use mainspring::net::{TcpListener, TcpStream};
 use mainspring::testing::SimClock;
-use mainspring::{LoopHandle, Result, spawn};
+use mainspring::{EventLoop, FlagKind, LoopHandle, Result, spawn};
 
-use super::stage::{Journal, MS, Run, play, work};
+use super::stage::{Journal, MS, Run, assert_shown, play, work};
+use crate::support::descriptors::raise_limit;
 
 const CLIENTS: usize = 6;
 
@@ -36,7 +37,7 @@ fn cured(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
 }
 
 #[test]
-fn accepting_without_limit_makes_every_client_late() {
+fn g10_accepting_without_limit_makes_every_client_late() {
     let [written, cured] = play("accept_without_limit", 100 * MS, misbehaves, cured);
     let ends = |run: &Run| -> Vec<u128> {
         (1..=CLIENTS).map(|number| run.end(&format!("client {number}"))).collect()
@@ -46,6 +47,32 @@ fn accepting_without_limit_makes_every_client_late() {
     assert!(late.iter().all(|end| *end >= 65), "{late:?}");
     assert!(early.iter().filter(|end| **end <= 30).count() == 2, "{early:?}");
     assert!(early.iter().sum::<u128>() + 100 < late.iter().sum(), "{early:?} {late:?}");
+}
+
+/// Thirty more clients before each call of `diagnose`, which stay.
+#[test]
+fn g10_clients_without_limit_are_a_growing_place() {
+    const MORE: usize = 30;
+    if !raise_limit(1024) {
+        return println!("skipped: the system has too few descriptors");
+    }
+    let clock = SimClock::new();
+    let mut el = EventLoop::builder().clock(clock.clone()).build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap();
+    el.spawn(accept(listener, clock)).detach();
+    let mut clients = Vec::new();
+    let mut flags = Vec::new();
+    for _ in 0..5 {
+        assert_eq!(flags, [""; 0]);
+        clients.extend((0..MORE).map(|_| StdStream::connect(server).unwrap()));
+        el.run_until_stalled().unwrap();
+        let diagnosis = el.diagnose();
+        let growing = diagnosis.flags().iter().filter(|flag| flag.kind() == FlagKind::GrowingPlace);
+        flags = growing.map(ToString::to_string).collect();
+    }
+    assert_eq!(flags.len(), 1, "{flags:?}");
+    assert_shown("accept_without_limit", &flags);
 }
 
 /// Answers requests of a byte until the client leaves. An answer takes 5 ms.

@@ -1,4 +1,4 @@
-//! A blocking call in a callback.
+//! A blocking call in a callback (docs/contract.md, G10).
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -37,7 +37,7 @@ fn cured(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
 }
 
 #[test]
-fn a_blocking_call_stops_the_loop() {
+fn g10_a_blocking_call_stops_the_loop() {
     let [written, cured] = play("blocking_call", 160 * MS, misbehaves, cured);
     assert_eq!(written.journal.beats, [10, 115, 120, 130, 140, 150]);
     assert_eq!(cured.journal.beats, ON_TIME);

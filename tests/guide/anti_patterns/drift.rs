@@ -1,4 +1,4 @@
-//! A periodic timer that arms itself again.
+//! A periodic timer that arms itself again (docs/contract.md, G10).
 
 use mainspring::testing::SimClock;
 use mainspring::{LoopHandle, Result};
@@ -28,7 +28,7 @@ fn cured(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
 }
 
 #[test]
-fn arming_again_drifts() {
+fn g10_arming_again_drifts() {
     let [written, cured] = play("drift", 120 * MS, misbehaves, cured);
     assert_eq!(written.journal.beats, [10, 23, 36, 49, 62, 75, 88, 101, 114]);
     assert!(written.is_on_time("sampler"), "it drifts, but is never late");

@@ -1,4 +1,4 @@
-//! A callback that reads until the client pauses.
+//! A callback that reads until the client pauses (docs/contract.md, G10).
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -39,7 +39,7 @@ fn cured(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
 }
 
 #[test]
-fn reading_without_end_stops_the_loop() {
+fn g10_reading_without_end_stops_the_loop() {
     let [written, cured] = play("endless_read", 160 * MS, misbehaves, cured);
     assert_eq!(written.turns("reader"), [(15, 115)]);
     assert_eq!(written.journal.beats, [10, 115, 120, 130, 140, 150]);

@@ -1,4 +1,4 @@
-//! One callback that does all of the work that is there.
+//! One callback that does all of the work that is there (docs/contract.md, G10).
 
 use mainspring::testing::SimClock;
 use mainspring::{LoopHandle, Result, sleep, yield_now};
@@ -36,7 +36,7 @@ fn cured(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
 }
 
 #[test]
-fn a_giant_batch_stops_the_loop() {
+fn g10_a_giant_batch_stops_the_loop() {
     let [written, cured] = play("giant_batch", 160 * MS, misbehaves, cured);
     assert_eq!(written.turns("report"), [(15, 115)]);
     assert_eq!(written.journal.beats, [10, 115, 120, 130, 140, 150]);

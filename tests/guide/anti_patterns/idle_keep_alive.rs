@@ -1,4 +1,4 @@
-//! A shutdown that waits for a client which keeps its connection.
+//! A shutdown that waits for a client which keeps its connection (docs/contract.md, G10).
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use mainspring::net::{TcpListener, TcpStream};
 use mainspring::testing::SimClock;
-use mainspring::{LoopHandle, Result, Shutdown, sleep, spawn};
+use mainspring::{EventLoop, LoopHandle, Result, Shutdown, sleep, spawn};
 
-use super::stage::{Journal, play};
+use super::stage::{Journal, assert_shown, play};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -41,11 +41,29 @@ fn cured(el: &LoopHandle<Journal>, _: &SimClock) -> Result<()> {
 }
 
 #[test]
-fn a_shutdown_waits_for_an_idle_client() {
+fn g10_a_shutdown_waits_for_an_idle_client() {
     let [written, cured] = play("idle_keep_alive", 100 * SECOND, misbehaves, cured);
     assert_eq!((written.end("service"), cured.end("service")), (90_000, 25_000));
     assert_eq!((written.end("client 2"), cured.end("client 2")), (30_000, 25_000));
     assert_eq!(cured.end("client 1"), 20_000);
+}
+
+/// The snapshot of the program as written, half a minute after the signal.
+#[test]
+fn g10_a_snapshot_has_the_client_that_is_waited_for() {
+    let clock = SimClock::new();
+    let builder = EventLoop::builder().clock(clock.clone()).await_lines(true);
+    let mut el = builder.build_with(Journal::default()).unwrap();
+    misbehaves(el.handle(), &clock).unwrap();
+    el.call_later(50 * SECOND, |el, _| el.stop());
+    el.run_forever().unwrap();
+    let snapshot = el.snapshot();
+    let waits = |name: &str| {
+        let task = snapshot.entries().iter().find(|entry| entry.name() == Some(name))?;
+        task.awaits().last().map(|awaited| format!("{name} waits for {awaited}"))
+    };
+    assert_shown("idle_keep_alive", &["client 1", "service"].map(|name| waits(name).expect(name)));
+    assert!(waits("client 2").is_none(), "it has left");
 }
 
 /// Starts the service and two clients. The signal comes after 20 seconds.

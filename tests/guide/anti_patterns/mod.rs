@@ -1,5 +1,5 @@
-//! The anti-patterns of the guide: each program runs as it is written and as it is cured, on
-//! simulated time and on every selector, and its picture is drawn from both tapes.
+//! The anti-patterns of the guide (docs/contract.md, G10): each program runs as it is written and
+//! as it is cured, on simulated time and on every selector. Its picture is drawn from both tapes.
 
 mod accept_without_limit;
 mod blocking_call;

@@ -1,4 +1,4 @@
-//! A writer that ignores its water marks.
+//! A writer that ignores its water marks (docs/contract.md, G10).
 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
@@ -85,7 +85,7 @@ fn cured(el: &LoopHandle<Journal>, _: &SimClock) -> Result<()> {
 }
 
 #[test]
-fn writing_without_water_marks_fills_the_memory() {
+fn g10_writing_without_water_marks_fills_the_memory() {
     let [written, cured] = play("no_water_marks", 120 * MS, misbehaves, cured);
     let most = |journal: &Journal| journal.lines[0].parse::<usize>().unwrap();
     assert!(most(&written.journal) > 7 << 20, "{:?}", written.journal.lines);

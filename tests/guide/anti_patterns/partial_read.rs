@@ -1,4 +1,4 @@
-//! A read that loses input when a time limit drops it.
+//! A read that loses input when a time limit drops it (docs/contract.md, G10).
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream as StdStream;
@@ -9,7 +9,7 @@ use mainspring::net::UnixStream;
 use mainspring::testing::SimClock;
 use mainspring::{LoopHandle, Result, timeout};
 
-use super::stage::{Journal, MS, play};
+use super::stage::{Journal, MS, Run, assert_shown, play};
 
 fn misbehaves(el: &LoopHandle<Journal>, _: &SimClock) -> Result<()> {
     let stream = slow_client(el)?;
@@ -55,10 +55,14 @@ async fn receive_lines(el: LoopHandle<Journal>, stream: UnixStream) -> Result<()
 }
 
 #[test]
-fn a_dropped_read_loses_input() {
+fn g10_a_dropped_read_loses_input() {
     let [written, cured] = play("partial_read", 80 * MS, misbehaves, cured);
     assert_eq!(written.journal.lines, ["world", "night"]);
     assert_eq!(cured.journal.lines, ["hello world", "good night"]);
+    assert_eq!(written.turns("receiver"), cured.turns("receiver"), "no lane shows it");
+    let received = |run: &Run| format!("received {:?}", run.journal.lines);
+    let lines = [("as written", received(&written)), ("cured", received(&cured))];
+    assert_shown("partial_read", &lines.map(|(run, lines)| format!("{run}: {lines}")));
 }
 
 /// Returns the connection of a client that pauses within its lines.

@@ -1,12 +1,13 @@
-//! A `RefCell` that is borrowed while it calls other code.
+//! A `RefCell` that is borrowed while it calls other code (docs/contract.md, G10).
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::slice;
 
 use mainspring::testing::SimClock;
 use mainspring::{LoopHandle, Result};
 
-use super::stage::{Journal, MS, play};
+use super::stage::{Journal, MS, assert_shown, play};
 
 type Subscriber = Rc<dyn Fn(&Topic, u32)>;
 
@@ -56,11 +57,12 @@ fn cured(el: &LoopHandle<Journal>, _: &SimClock) -> Result<()> {
 }
 
 #[test]
-fn a_borrow_over_a_call_panics() {
+fn g10_a_borrow_over_a_call_panics() {
     let [written, cured] = play("refcell_over_a_call", 80 * MS, misbehaves, cured);
     assert_eq!(written.turns("publisher").len(), 3);
     let [report] = &written.journal.lines[..] else { panic!("{:?}", written.journal.lines) };
     assert!(report.contains("\"publisher\"") && report.contains("borrowed"), "{report}");
+    assert_shown("refcell_over_a_call", slice::from_ref(report));
     let left = ["1 left", "1 left", "0 left", "0 left", "0 left", "0 left", "0 left"];
     assert_eq!(cured.journal.lines, left);
 }

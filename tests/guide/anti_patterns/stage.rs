@@ -15,11 +15,14 @@ use mainspring::{
     SelectorKind, Tape,
 };
 
-use crate::figures::{Figure, ROOT, assert_file};
+use crate::pictures::files::{ROOT, assert_file};
+use crate::pictures::lanes::{Chart, Lane};
 
 pub const MS: Duration = Duration::from_millis(1);
 /// More ticks than a diagnosis needs to find a loop that spins.
 const TICKS_OF_A_DIAGNOSIS: usize = 1200;
+/// Width of the lines on a page, so that they need no scroll bar.
+const COLUMNS: usize = 76;
 
 /// The state of all programs: what a run leaves behind.
 #[derive(Debug, Default)]
@@ -100,14 +103,14 @@ pub fn play(name: &str, length: Duration, misbehaves: Program, cured: Program) -
     let mut last = None;
     for &kind in SelectorKind::available() {
         let runs = [misbehaves, cured].map(|program| Run::of(program, length, kind));
-        let mut figure = Figure::new(length);
         let [written, cured] = &runs;
         assert_file(&page(name), &with_flags(name, &written.flags));
         assert_eq!(cured.flags, [], "{name}, cured");
-        for (title, run) in ["as written", "cured"].into_iter().zip(&runs) {
-            figure.add(title, &run.tape, &run.alive);
-        }
-        assert_file(&format!("src/guide/async_anti_patterns/{name}.svg"), &figure.svg(&title));
+        let lanes = runs.each_ref().map(|run| Lane::of_tape(&run.tape, length, &run.alive));
+        let titles = ["as written", "cured"].map(str::to_owned);
+        let lanes = titles.into_iter().zip(lanes).collect();
+        let chart = Chart { title: title.clone(), length, mark: mark(length), runs: lanes };
+        assert_file(&format!("src/guide/async_anti_patterns/{name}.svg"), &chart.svg());
         last = Some(runs);
     }
     last.expect("each system has a selector")
@@ -140,18 +143,59 @@ fn page(name: &str) -> String {
     format!("src/guide/async_anti_patterns/{name}.md")
 }
 
+/// Returns the time between two marks of a picture: a fifth of its length, or a quarter.
+fn mark(length: Duration) -> Duration {
+    let fifth = length / 5;
+    if fifth.as_millis().is_multiple_of(10) { fifth } else { length / 4 }
+}
+
 /// Returns the page with the red flags in its block `diagnosis`. A page without that block is about
 /// a program that has none.
 fn with_flags(name: &str, flags: &[Flag]) -> String {
-    let page = fs::read_to_string(Path::new(ROOT).join(page(name))).unwrap();
-    let Some((before, rest)) = page.split_once("```diagnosis\n") else {
-        assert_eq!(flags, [], "{name}");
-        return page;
-    };
+    let text = fs::read_to_string(Path::new(ROOT).join(page(name))).unwrap();
+    let lines: Vec<String> = flags.iter().map(|flag| without_fd(&flag.to_string())).collect();
+    match filled(&text, "diagnosis", &lines) {
+        Some(filled) if !flags.is_empty() => filled,
+        Some(_) => panic!("{name} has no red flag"),
+        None => {
+            assert_eq!(flags, [], "{name}");
+            text
+        }
+    }
+}
+
+/// Compares the block `shown` of a page with what a run has shown.
+pub fn assert_shown(name: &str, lines: &[String]) {
+    let text = fs::read_to_string(Path::new(ROOT).join(page(name))).unwrap();
+    assert_file(&page(name), &filled(&text, "shown", lines).expect("the page has the block"));
+}
+
+/// Returns the page with these lines in its block of this name, if it has one.
+fn filled(page: &str, block: &str, lines: &[String]) -> Option<String> {
+    let begin = format!("```{block}\n");
+    let (before, rest) = page.split_once(&begin)?;
     let (_, after) = rest.split_once("```\n").expect("the end of the block");
-    assert!(!flags.is_empty(), "{name} has no red flag");
-    let lines: String = flags.iter().map(|flag| without_fd(&flag.to_string()) + "\n").collect();
-    format!("{before}```diagnosis\n{lines}```\n{after}")
+    let lines: String = lines.iter().map(|line| wrapped(line)).collect();
+    Some(format!("{before}{begin}{lines}```\n{after}"))
+}
+
+/// Returns a line in parts that fit on a page. Its further parts are indented.
+fn wrapped(line: &str) -> String {
+    let mut text = String::new();
+    let mut column = 0;
+    for word in line.split(' ') {
+        if column > 0 && column + 1 + word.len() > COLUMNS {
+            text += "\n   ";
+            column = 3;
+        }
+        if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text += word;
+        column += word.len();
+    }
+    text + "\n"
 }
 
 /// Stands for `time` of computing, in which nothing else runs on this thread.

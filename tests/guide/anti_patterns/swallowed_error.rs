@@ -1,4 +1,4 @@
-//! An error that a callback swallows.
+//! An error that a callback swallows (docs/contract.md, G10).
 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
@@ -39,7 +39,7 @@ fn cured(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
 }
 
 #[test]
-fn a_swallowed_error_spins() {
+fn g10_a_swallowed_error_spins() {
     let [written, cured] = play("swallowed_error", 120 * MS, misbehaves, cured);
     assert!(written.turns("reader").len() > 90 && written.journal.lines.is_empty());
     assert!(written.is_alive("reader"));

@@ -2,7 +2,8 @@
 
 use mainspring::yield_now;
 
-use super::{Step, bars, files, ms, recorded, steps, turns_of};
+use super::lanes::{Chart, Lane};
+use super::{Step, files, ms, recorded, steps, turns_of};
 use crate::support::on_every_selector;
 
 const TASKS: [&str; 3] = ["task A", "task B", "task C"];
@@ -36,8 +37,10 @@ fn g4_tasks_take_turns_at_their_awaits() {
             assert_eq!(turns_of(&steps, name).len(), 4);
         }
         let ran: Vec<Step> = turns.into_iter().cloned().collect();
-        let title = "Cooperative multitasking: three tasks on one thread";
-        let svg = bars::draw(title, &ran, &TASKS, ms(24));
-        files::compare("cooperative_multitasking", &svg);
+        let title = "Cooperative multitasking: three tasks on one thread".to_owned();
+        let lanes = TASKS.iter().map(|name| Lane::of_task(&ran, name)).collect();
+        let runs = vec![(String::new(), lanes)];
+        let chart = Chart { title, length: ms(72), mark: ms(24), runs };
+        files::compare("cooperative_multitasking", &chart.svg());
     });
 }

@@ -9,6 +9,10 @@ pub const WIDTH: f64 = 360.0;
 /// Space between the content and the edge.
 pub const MARGIN: f64 = 12.0;
 
+/// Size of a text and of a note.
+pub const TEXT: f64 = 12.0;
+pub const NOTE: f64 = 11.0;
+
 /// Width of a character in units of the size of the font; the widest of the usual fonts.
 const CHARACTER: f64 = 0.61;
 
@@ -61,16 +65,16 @@ impl Figure {
 
     /// Adds a text of the usual size, with its base line at `at`.
     pub fn text(&mut self, at: Point, anchor: Anchor, class: &str, text: &str) {
-        self.sized_text(at, anchor, class, 11.0, text);
+        self.sized_text(at, anchor, class, TEXT, text);
     }
 
     /// Adds a note: a smaller, fainter text.
     pub fn note(&mut self, at: Point, anchor: Anchor, text: &str) {
-        self.sized_text(at, anchor, "faint", 10.0, text);
+        self.sized_text(at, anchor, "faint", NOTE, text);
     }
 
     fn sized_text(&mut self, (x, y): Point, anchor: Anchor, class: &str, size: f64, text: &str) {
-        let width = text.chars().count() as f64 * CHARACTER * size;
+        let width = width_of(text, size);
         let (left, word) = match anchor {
             Anchor::Start => (x, "start"),
             Anchor::Middle => (x - width / 2.0, "middle"),
@@ -164,6 +168,11 @@ impl Figure {
         }
         found
     }
+}
+
+/// Returns the width of a text.
+pub fn width_of(text: &str, size: f64) -> f64 {
+    text.chars().count() as f64 * CHARACTER * size
 }
 
 /// Returns a text as it stands in XML.

@@ -3,8 +3,9 @@
 use mainspring::gather;
 use mainspring::net::UnixStream;
 
+use super::lanes::{Chart, Lane};
 use super::one_fetch::{Log, fetch_data, serve};
-use super::{bars, files, ms, recorded, steps, turns_of};
+use super::{files, ms, recorded, steps, turns_of};
 use crate::support::on_every_selector;
 
 const FETCHES: [&str; 5] = ["URL 1", "URL 2", "URL 3", "URL 4", "URL 5"];
@@ -39,6 +40,9 @@ fn g5_five_fetches_wait_at_the_same_time() {
         // The waits overlap: five fetches take little longer than one.
         assert_eq!((total, one_after_the_other), (ms(206), ms(1010)));
         let title = "Five fetches at the same time, on one thread";
-        files::compare("five_at_once", &bars::draw(title, &steps, &FETCHES, ms(50)));
+        let lanes = FETCHES.iter().map(|name| Lane::of_task(&steps, name)).collect();
+        let runs = vec![(String::new(), lanes)];
+        let chart = Chart { title: title.to_owned(), length: total, mark: ms(50), runs };
+        files::compare("five_at_once", &chart.svg());
     });
 }

@@ -34,7 +34,7 @@ const DRAWING: Drawing = Drawing {
         Edge {
             change: ("waiting", "pause", "paused"),
             points: &[(172.0, 84.0), (248.0, 84.0)],
-            label: ((208.0, 80.0), Middle),
+            label: ((208.0, 79.0), Middle),
         },
         Edge {
             change: ("paused", "resume", "waiting"),
@@ -49,7 +49,7 @@ const DRAWING: Drawing = Drawing {
         Edge {
             change: ("pending", "pause", "paused"),
             points: &[(172.0, 176.0), (276.0, 176.0), (276.0, 107.0)],
-            label: ((222.0, 171.0), Middle),
+            label: ((222.0, 170.0), Middle),
         },
         Edge {
             change: ("pending", "its turn", "running"),
@@ -64,7 +64,7 @@ const DRAWING: Drawing = Drawing {
         Edge {
             change: ("running", "pause, returns Ok", "paused"),
             points: &[(172.0, 260.0), (316.0, 260.0), (316.0, 107.0)],
-            label: ((244.0, 255.0), Middle),
+            label: ((244.0, 254.0), Middle),
         },
         Edge {
             change: ("running", "returns an error", GONE),

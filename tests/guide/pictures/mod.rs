@@ -4,15 +4,16 @@
 //! `MAINSPRING_WRITE_FIGURES=1 cargo test -p mainspring-tests --test guide` writes the figures.
 
 mod architecture;
-mod bars;
 mod cooperative;
 mod execution_flow;
 mod figure;
-mod files;
+pub mod files;
 mod five_fetches;
+pub mod lanes;
 mod life_of_a_callback;
 mod life_of_a_task;
 mod life_of_a_watcher;
+mod memory;
 mod one_fetch;
 mod rows;
 mod states;

@@ -1,4 +1,5 @@
-//! The transcript of the page about a stuck daemon, produced by a daemon that is stuck.
+//! The transcript of the page about a stuck daemon, produced by a daemon that is stuck
+//! (docs/contract.md, G12).
 
 mod daemon;
 mod transcript;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use mainspring::testing::SimClock;
 
 use self::transcript::Transcript;
-use crate::figures::{ROOT, assert_file};
+use crate::pictures::files::{ROOT, assert_file};
 
 const PAGE: &str = "src/guide/debugging_a_stuck_daemon.md";
 /// Page about the program, with its help and with commands that read the same tape.
@@ -24,10 +25,10 @@ const FOLDER: &str = "MAINSPRING_TEST_STUCK_DAEMON";
 const WAITS: &str = "MAINSPRING_TEST_WAITING_DAEMON";
 /// First line of the daemon that waits.
 const STARTED: &str = "counter: started\n";
-const NAME: &str = "stuck_daemon::the_transcript_is_what_the_programs_print";
+const NAME: &str = "stuck_daemon::g12_the_transcript_is_what_the_programs_print";
 
 #[test]
-fn the_transcript_is_what_the_programs_print() {
+fn g12_the_transcript_is_what_the_programs_print() {
     if let Some(folder) = env::var_os(FOLDER) {
         match env::var_os(WAITS) {
             Some(_) => waiting::run(&SimClock::new()).unwrap(),
