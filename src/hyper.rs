@@ -1,4 +1,4 @@
-//! hyper on this loop: its clients and servers, with the streams, tasks and time of this crate.
+//! hyper on this loop: clients and servers with the streams, tasks and timers of this crate.
 //!
 //! With the feature `hyper`, [`TcpStream`] and [`UnixStream`] implement hyper's traits for
 //! transports. [`LoopExecutor`] is its executor, and [`LoopTimer`] its timer.
@@ -29,7 +29,7 @@
 //! let response = sender.send_request(request).await?;
 //! ```
 //!
-//! `examples/hyper_server` of the source repository is a whole server.
+//! `examples/hyper_server` in the source repository is a complete server.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -88,8 +88,8 @@ impl Timer for LoopTimer {
     }
 }
 
-/// A [`Sleep`](crate::Sleep) that is `Send`, because hyper requires it. Its connections stay in the
-/// thread of their loop all the same.
+/// A [`Sleep`](crate::Sleep) that is `Send`, because hyper requires it. Its connections stay on the
+/// thread of their loop nevertheless.
 struct Sleeping(TimerFuture);
 
 impl Future for Sleeping {

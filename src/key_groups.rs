@@ -1,4 +1,4 @@
-//! Keys in groups, in the order in which they were added: handlers by signal, hooks by kind.
+//! Sets of keys, in insertion order: handlers by signal, hooks by stage.
 //!
 //! # Invariant
 //!

@@ -1,4 +1,4 @@
-//! Texts for a log: always one line, even if a peer or an error type puts control characters in.
+//! Log lines: always one line, even if a peer or an error type inserts control characters.
 
 use std::error::Error;
 use std::fmt::{self, Display, Write};
@@ -79,7 +79,7 @@ pub(crate) struct Limited {
 /// Writes a line to standard error in one call, without waiting for it.
 pub(crate) fn write_line(text: &dyn Display) -> io::Result<()> {
     let mut line = Limited::new(stderr::MAX_LINE - 1);
-    // Ignored: the line is full, or a `Display` has failed. The beginning is written all the same.
+    // Ignored: the line is full, or a `Display` has failed. The beginning is written nevertheless.
     let _ = write!(line, "mainspring: {text}");
     let mut line = line.take();
     line.push('\n');

@@ -1,4 +1,4 @@
-//! The signal handlers of a loop: queued from the pending signals that `mainspring-sys` keeps.
+//! The signal handlers of a loop, queued from the pending signals that `mainspring-sys` keeps.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use crate::ready::ReadyDeque;
 pub(crate) struct Signals {
     subscription: Option<Subscription>,
     handlers: KeyGroups<Signal>,
-    /// Futures that get signals.
+    /// Futures that receive signals.
     receivers: Vec<Rc<ReceiverState>>,
     /// The last delivery of each signal.
     latest: BTreeMap<Signal, SignalInfo>,
@@ -30,7 +30,7 @@ pub(crate) struct Signals {
 /// The part of a [`SignalReceiver`](crate::SignalReceiver) that the loop fills.
 pub(crate) struct ReceiverState {
     pub(crate) signal: Signal,
-    /// Signals that came and were not received.
+    /// Signals that arrived but were not received.
     pub(crate) pending: Cell<Option<SignalInfo>>,
     pub(crate) waker: Cell<Option<Waker>>,
     /// True after the loop was closed.

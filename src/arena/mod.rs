@@ -19,13 +19,13 @@ pub(crate) mod free_list;
 #[cfg(all(not(loom), test))]
 mod tests;
 
-/// An entry of an arena. It stores its generation itself, since a field beside it would be padded
+/// An entry of an arena. It stores its generation itself, because a separate field would be padded
 /// to eight bytes.
 pub(crate) trait Entry {
     /// Maximum number of entries.
     const LIMIT: usize;
 
-    /// Returns the generation that the entry was made with.
+    /// Returns the generation with which the entry was created.
     fn generation(&self) -> u32;
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Arena<T> {
 #[derive(Debug)]
 enum Slot<T> {
     Used(T),
-    /// Has the generation of the next entry.
+    /// Contains the generation of the next entry.
     Free {
         generation: u32,
         links: Links,
@@ -117,7 +117,7 @@ impl<T: Entry> Arena<T> {
         }
     }
 
-    /// Like [`get`](Arena::get), for changes.
+    /// Mutable version of [`get`](Arena::get).
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32, generation: u32) -> Option<&mut T> {
         match self.slots.get_mut(index as usize) {
@@ -126,7 +126,7 @@ impl<T: Entry> Arena<T> {
         }
     }
 
-    /// Returns the entry at `index`, whatever its generation. For owners that keep an index no
+    /// Returns the entry at `index`, regardless of its generation. For owners that keep an index no
     /// longer than its entry.
     #[inline]
     pub(crate) fn at(&self, index: u32) -> Option<&T> {
@@ -136,7 +136,7 @@ impl<T: Entry> Arena<T> {
         }
     }
 
-    /// Like [`at`](Arena::at), for changes.
+    /// Mutable version of [`at`](Arena::at).
     #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
         match self.slots.get_mut(index as usize) {
@@ -172,7 +172,7 @@ impl<T: Entry> Arena<T> {
         })
     }
 
-    /// Returns all entries, for changes.
+    /// Returns all entries, mutably.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots.iter_mut().filter_map(|slot| match slot {
             Slot::Used(entry) => Some(entry),
@@ -186,8 +186,8 @@ impl<T: Entry> Arena<T> {
     }
 }
 
-/// Gives back memory of a map that had far more keys. Call it after each removal; then it costs
-/// O(1) amortized.
+/// Releases memory of a map that had far more keys. If called after each removal, it costs O(1)
+/// amortized.
 pub(crate) fn shrink_map<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
     let capacity = map.capacity();
     if capacity > 4 * free_list::KEPT && capacity / 8 > map.len() {

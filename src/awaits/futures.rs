@@ -1,4 +1,4 @@
-//! Futures that pass on the line of their `.await`.
+//! Futures that record the line of their `.await`.
 
 use std::future::Future;
 use std::panic::Location;
@@ -9,8 +9,8 @@ use mainspring_sys::{FutureWith, PollWith};
 
 use super::turn::{Entered, is_on, pending};
 
-/// Makes the future of a public function: all waits inside of it are waits for `call`. The name is
-/// a closure, because that needs no memory.
+/// Wraps the future of a public function: all waits inside it are waits for `call`. The name is a
+/// closure, which needs no memory.
 #[inline]
 pub(crate) fn located<F: Future>(
     call: impl Fn() -> &'static str,
@@ -19,8 +19,8 @@ pub(crate) fn located<F: Future>(
     FutureWith::new(future, Located::<_, true>(call))
 }
 
-/// Makes the future of a public function that runs a future of the user. Waits inside of it keep
-/// their names. They keep their lines, if these are lines of the user.
+/// Wraps the future of a public function that runs a user's future. Waits inside it keep their
+/// names, and their lines if these are in user code.
 #[inline]
 pub(crate) fn around<F: Future>(
     call: impl Fn() -> &'static str,
@@ -29,8 +29,7 @@ pub(crate) fn around<F: Future>(
     FutureWith::new(future, Located::<_, false>(call))
 }
 
-/// A call, which stands for the waits inside of its future. If `NAMED` is true, these have its
-/// name.
+/// A call, which stands for the waits inside its future. If `NAMED` is true, they have its name.
 struct Located<N, const NAMED: bool>(N);
 
 impl<F, N, const NAMED: bool> PollWith<F> for Located<N, NAMED>
@@ -63,8 +62,8 @@ pub(crate) fn poll_as<T, const NAMED: bool>(
     polled
 }
 
-/// Makes a future of a poll function, like [`poll_fn`](std::future::poll_fn). If it is pending, the
-/// task waits for `call`.
+/// Creates a future from a poll function, like [`poll_fn`](std::future::poll_fn). If it is pending,
+/// the task waits for `call`.
 #[inline]
 pub(crate) fn await_fn<T, P>(call: impl Fn() -> &'static str, poll: P) -> impl Future<Output = T>
 where

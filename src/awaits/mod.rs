@@ -1,4 +1,4 @@
-//! The lines of a program where its tasks wait.
+//! The lines of a program at which its tasks wait.
 //!
 //! `Future::poll` of a public future is `#[track_caller]`, so `Location::caller()` is the line of
 //! the `.await`. This needs neither debug information nor an attribute on user code. A future that
@@ -7,8 +7,8 @@
 //! # Invariants
 //!
 //! * Without a loop that records, a pending future costs one test of a thread-local flag.
-//! * The lines of a turn are those of futures that were pending in it. A line of this crate is
-//!   replaced by the line that awaits the `async fn` around it.
+//! * The lines of a turn belong to the futures that were pending in it. A line of this crate is
+//!   replaced by the line that awaits the enclosing `async fn`.
 //!
 //! | file | contents |
 //! |---|---|
@@ -26,7 +26,7 @@ pub(crate) use self::turn::{Paused, Turn, is_ours, pending};
 
 /// A future of this crate that a task waits for, and the line that awaits it.
 ///
-/// Displayed, it is for example `sleep at src/main.rs:7:30`.
+/// `Display` writes, for example, `sleep at src/main.rs:7:30`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Await {
     pub(crate) call: &'static str,

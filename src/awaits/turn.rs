@@ -12,8 +12,8 @@ thread_local! {
     static LINES: RefCell<Lines> = const { RefCell::new(Lines::NONE) };
 }
 
-/// A call of this crate, and the line that awaits it. A call without a name passes on the names of
-/// the calls inside of it.
+/// A call of this crate, and the line that awaits it. A call without a name keeps the names of the
+/// calls inside it.
 type Around = (Option<&'static str>, &'static Location<'static>);
 
 /// The lines of the current turn, and of turns of outer loops in front of them.
@@ -48,8 +48,8 @@ pub(crate) fn is_ours(location: &Location<'_>) -> bool {
     folder.is_some_and(|folder| location.file().starts_with(folder))
 }
 
-/// Passes on what `poll` of a future has returned. If it is pending, the line that polls the future
-/// is one where the task waits for `call`.
+/// Returns the result of a future's `poll`. If it is pending, the line that polls the future is
+/// recorded as waiting for `call`.
 #[inline(always)]
 #[track_caller]
 pub(crate) fn pending<T>(call: impl FnOnce() -> &'static str, polled: Poll<T>) -> Poll<T> {
@@ -84,7 +84,7 @@ impl Entered {
     #[inline(never)]
     pub(super) fn new(call: Option<&'static str>, location: &'static Location<'static>) -> Entered {
         LINES.with_borrow_mut(|lines| {
-            // The line of the outermost call is the user's.
+            // The line of the outermost call is in user code.
             let is_added = !is_ours(location) || lines.around.len() == lines.begin.0;
             if is_added {
                 lines.around.push((call, location));

@@ -25,7 +25,7 @@ mod tests;
 
 pub(crate) use self::registered_at::{RegisteredAt, SETTLE_EVERY};
 
-/// A callback, or the slot that is reserved for one.
+/// A callback, or a slot reserved for one.
 #[derive(Debug)]
 pub(crate) struct CallbackEntry<O, C> {
     /// Makes the callback ready.
@@ -39,7 +39,7 @@ pub(crate) struct CallbackEntry<O, C> {
 
 #[derive(Debug)]
 enum CallbackSlot<O, C> {
-    /// Has the generation of the next callback.
+    /// Contains the generation of the next callback.
     Free {
         generation: u32,
         links: Links,
@@ -166,7 +166,7 @@ impl<O, C> Callbacks<O, C> {
         }
     }
 
-    /// Returns the slot of the first callback from `from` on, in a circle, that is `wanted`.
+    /// Returns the slot of the first callback, cyclically from `from` on, that is `wanted`.
     pub(crate) fn find(
         &self,
         from: u32,

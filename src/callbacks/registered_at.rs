@@ -1,4 +1,4 @@
-//! The tick of a registration, in 31 bits beside a flag: an entry has no room for more.
+//! The tick of a registration, in 31 bits next to a flag: an entry has no room for more.
 //!
 //! A tick number has 64 bits. So a callback that was registered 2^30 ticks ago, or earlier, is
 //! [aged](RegisteredAt::settle) every 2^30 ticks, and its age is no longer counted.
@@ -41,7 +41,7 @@ impl RegisteredAt {
         self.0 = self.0 & !BACKGROUND | u32::from(background) << 31;
     }
 
-    /// Keeps an old mark from beginning again at zero.
+    /// Keeps an old mark from wrapping to zero.
     pub(super) fn settle(&mut self, tick: u64) {
         if self.counted(tick) > MAX_AGE {
             let registered = RegisteredAt::new(tick.wrapping_sub(u64::from(MAX_AGE)));

@@ -1,4 +1,4 @@
-//! One process of a loop: its end, and what waits for it.
+//! One process of a loop: its exit, and the callbacks and futures that wait for it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -11,12 +11,12 @@ use mainspring_sys::child::{WatchedProcess, abandon};
 use crate::error::{Error, Result};
 use crate::handle::Key;
 
-/// The end of a process, as a loop has seen it.
+/// The end of a process, from the view of a loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProcessEnd {
     /// This process has reaped it.
     Status(ExitStatus),
-    /// It has gone without a status: other code has reaped it, or it was no child.
+    /// It is gone without a status: other code has reaped it, or it was not a child.
     Gone,
     /// The loop was closed before.
     LoopClosed,
@@ -110,7 +110,7 @@ impl ProcessEntry {
         drop(self.process.take());
     }
 
-    /// Ends the entry of a closed loop. A child that runs on is reaped by a later loop.
+    /// Ends the entry of a closed loop. A child that is still running is reaped by a later loop.
     pub(crate) fn close(&self) {
         let process = self.process.take();
         self.end.set(Some(ProcessEnd::LoopClosed));

@@ -1,4 +1,4 @@
-//! The processes that a loop watches, and the callbacks and tasks that wait for their end.
+//! The processes that a loop watches, and the callbacks and tasks that wait for their exit.
 //!
 //! # Invariants
 //!
@@ -66,17 +66,17 @@ impl Children {
         Ok(self.watched())
     }
 
-    /// Returns the fd that becomes readable with an end, and its trigger mode. Returns `None`
-    /// before the first process.
+    /// Returns the fd that becomes readable when a process exits, and its trigger mode. Returns
+    /// `None` before the first process.
     pub(crate) fn watched(&self) -> Option<(RawFd, TriggerMode)> {
         let watch = self.watch.as_ref()?;
         Some((watch.watched_fd().as_raw_fd(), watch.mode()))
     }
 
     /// Watches a process, after [`open`](Children::open), and returns its entry. If the loop
-    /// watches the process already, that is the same one.
+    /// already watches the process, this is the existing entry.
     ///
-    /// The end of an older process with this number, which other code has reaped, goes to `ended`.
+    /// The end of an earlier process with this pid, which other code has reaped, goes to `ended`.
     pub(crate) fn add(
         &mut self,
         process: Arc<WatchedProcess>,

@@ -1,4 +1,4 @@
-//! The cost of a reading of the clock.
+//! The cost of reading the clock.
 
 use std::hint::black_box;
 use std::os::unix::process::parent_id;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const CALLS: u32 = 32;
 const ROUNDS: u32 = 8;
 
-/// Returns the costs of `read` and of a system call that does nothing, if `read` costs as much.
+/// Returns the costs of `read` and of a trivial system call, if `read` costs as much.
 ///
 /// The shortest of several rounds counts: a round may be interrupted.
 pub(crate) fn clock_cost(read: impl Fn() -> Instant) -> Option<(Duration, Duration)> {

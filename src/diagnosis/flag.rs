@@ -6,29 +6,29 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum FlagKind {
-    /// Callbacks of one place take much longer than the others of this loop. Either one takes a
-    /// hundred times the usual time and at least 100 ms. Or three take ten times the usual time and
-    /// at least 1 ms, and another place waits for each of the three. The usual time is that of
-    /// 99 % of the turns of other places. If these are fewer than 20, a turn of 100 ms is long.
+    /// Callbacks of one place take much longer than the others of this loop: either one takes a
+    /// hundred times the usual time and at least 100 ms, or three take ten times the usual time and
+    /// at least 1 ms while another place waits. The usual time is the 99th percentile of the turns
+    /// of all other places. With fewer than 20 of them, a turn of 100 ms is long.
     LongCallback,
-    /// A task or a closure queues itself again in each tick, while nothing comes from outside.
+    /// A task or a closure queues itself again in each tick, without external events.
     BusyLoop,
     /// A descriptor is ready in each tick, and its callback never takes its input.
     UndrainedDescriptor,
-    /// A reader was paused, its input waits, and it was not resumed.
+    /// A reader was paused and not resumed, while its input waits.
     PausedReader,
-    /// The registrations of one place become more and more.
+    /// The number of registrations of one place keeps growing.
     GrowingPlace,
     /// The accept queue of a listener is full, so the kernel refuses connections.
     FullAcceptQueue,
     /// Reading the clock costs as much as a system call.
     SlowClock,
-    /// A timer is armed again and again, and its deadline never comes.
+    /// A timer is re-armed again and again, and its deadline is never reached.
     UnreachedTimer,
 }
 
 impl FlagKind {
-    /// Returns a text of what to do.
+    /// Returns a suggestion.
     pub fn advice(self) -> &'static str {
         match self {
             FlagKind::LongCallback => {
@@ -70,7 +70,7 @@ impl fmt::Display for FlagKind {
 
 /// A sign of trouble. Returned by [`Diagnosis::flags`].
 ///
-/// Displayed, it is one line: kind, place, figures and advice.
+/// `Display` writes one line: kind, place, figures and advice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flag {
     kind: FlagKind,
@@ -94,17 +94,17 @@ impl Flag {
         self.place.as_deref()
     }
 
-    /// Returns what was found, in figures.
+    /// Returns the figures that were found.
     pub fn figures(&self) -> &str {
         &self.figures
     }
 
-    /// Returns what to do, in a sentence.
+    /// Returns a suggestion, as a sentence.
     pub fn advice(&self) -> &'static str {
         self.kind.advice()
     }
 
-    /// Returns true if it may be as intended: a timer that is never reached may be an idle limit.
+    /// Returns true if this may be intended: a timer that is never reached may be an idle limit.
     pub fn is_hint(&self) -> bool {
         self.kind == FlagKind::UnreachedTimer
     }
@@ -123,8 +123,8 @@ impl fmt::Display for Flag {
 
 /// The red flags of a loop. Returned by [`LoopHandle::diagnose`](crate::LoopHandle::diagnose).
 ///
-/// Displayed, it has a line for each flag, and one for each check that was not possible. The guide
-/// has such lines of [programs that misbehave](crate::guide::async_anti_patterns).
+/// `Display` writes a line for each flag, and one for each check that was not possible. The guide
+/// has examples from [programs that misbehave](crate::guide::async_anti_patterns).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Diagnosis {
     pub(crate) flags: Vec<Flag>,
@@ -137,7 +137,7 @@ impl Diagnosis {
         &self.flags
     }
 
-    /// Returns true if there is no flag, hints not counted.
+    /// Returns true if there are no flags, apart from hints.
     pub fn is_healthy(&self) -> bool {
         self.flags.iter().all(Flag::is_hint)
     }

@@ -1,4 +1,4 @@
-//! Facts that a diagnosis compares with those of the calls before.
+//! The data that a diagnosis compares with previous calls.
 //!
 //! From the first diagnosis on, every 64th tick takes a sample: which tasks and closures are queued
 //! before the selector is called. In the tick after it, each call of a sampled descriptor's
@@ -24,7 +24,7 @@ const ENOUGH: u32 = 15;
 const MAX_SAMPLED: usize = 16;
 /// Longest tick, on average, of a loop that does nothing.
 const IDLE_TICK: Duration = Duration::from_micros(50);
-/// Time for which a reader must have been paused.
+/// Minimum time for which a reader must have been paused.
 const PAUSED: Duration = Duration::from_secs(10);
 /// Calls in which a place must have grown, and the smallest growth in all of them.
 const GROWN_CALLS: u32 = 4;
@@ -63,7 +63,7 @@ impl Descriptor {
     }
 }
 
-/// Facts of the calls before.
+/// Data of previous calls.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     samples: u32,
@@ -147,7 +147,7 @@ impl History {
         if is_spinning && tick < IDLE_TICK { &self.queued } else { &[] }
     }
 
-    /// Returns the descriptors that stay ready, whatever their callbacks do. `runs` returns the
+    /// Returns the descriptors that stay ready although their callbacks run. `runs` returns the
     /// present number of calls.
     pub(crate) fn undrained(
         &self,

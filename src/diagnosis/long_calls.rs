@@ -1,4 +1,4 @@
-//! Callbacks that are long, compared with the other ones of their loop.
+//! Callbacks that are long compared with the others of their loop.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::tape::{Tape, TurnKind};
 
 /// Turns that are needed for a comparison.
 const ENOUGH: usize = 20;
-/// A single turn is long from here on, repeated ones from there.
+/// Minimum duration of a single long turn.
 const LONG_ONCE: Duration = Duration::from_millis(100);
 const LONG_REPEATED: Duration = Duration::from_millis(1);
 /// Number of long turns that are repeated.

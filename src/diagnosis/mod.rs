@@ -1,11 +1,11 @@
-//! Red flags: signs of trouble in a loop, each with a place and an advice.
+//! Red flags: signs of trouble in a loop, each with a place and advice.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `flag` | a red flag, and the list of them |
-//! | `history` | what calls compare with the ones before |
+//! | `history` | the data that calls compare with previous ones |
 //! | `long_calls` | callbacks that are long, for this loop |
-//! | `clock_cost` | what a reading of the clock costs |
+//! | `clock_cost` | the cost of reading the clock |
 
 mod clock_cost;
 mod flag;

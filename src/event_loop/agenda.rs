@@ -3,15 +3,15 @@
 //! | question | answer |
 //! |---|---|
 //! | Does the next tick have work without an event or a deadline? | `LoopCore::has_work` |
-//! | When is something due, whatever the descriptors do? | [`LoopHandle::next_deadline`] |
+//! | When is something due, regardless of descriptors? | [`LoopHandle::next_deadline`] |
 //! | Can anything still call back? | [`EventLoop::is_alive`] |
 //! | Can this registration still be called? | `LoopHandle::can_be_called` |
 //! | Does this registration keep `run` going? | [`LoopHandle::keeps_running`] |
 //!
 //! # Invariants
 //!
-//! * Every queued callback, message and task has its key in the ready deque, or in the batch that
-//!   is under way. The rest of a batch that a panic or a fork interrupts goes back into the deque.
+//! * Every queued callback, message and task has its key in the ready deque, or in the current
+//!   batch. The rest of a batch that a panic or a fork interrupts goes back into the deque.
 //! * While messages have no key yet, [`check_inbox`](Agenda::check_inbox) is set.
 
 use std::cell::{Cell, RefCell};
@@ -38,7 +38,7 @@ pub(crate) struct Agenda {
     /// Wakeups that were reported and are not drained, one bit each. A tick that a panic or an
     /// error ends leaves them to the next one, because an edge is not reported again.
     pending_wakeups: Cell<u16>,
-    /// True if a stop was requested that no run has taken yet.
+    /// True if a stop was requested and no run has acted on it yet.
     stopping: Cell<bool>,
     /// Failures that wait for the end of the batch, oldest first.
     failures: RefCell<VecDeque<Failure>>,
@@ -112,7 +112,7 @@ impl Agenda {
         !self.failures.borrow().is_empty()
     }
 
-    /// Passes the places of all failures to `visit`. A panic has none.
+    /// Passes the places of all failures to `visit`. A panic has no place.
     pub(super) fn for_each_failure(
         &self,
         mut visit: impl FnMut(Option<&'static Location<'static>>),
@@ -154,11 +154,11 @@ impl<S> EventLoop<S> {
             return true;
         }
         let shared = &self.handle.shared;
-        // In this order: a sender leaves its message first, and is dropped then.
+        // In this order: a sender sends its message first, and is dropped after that.
         if shared.inbox.has_senders() || shared.inbox.needs_check() || core.tasks_alive.get() > 0 {
             return true;
         }
-        // The search begins at the callback that the last one found, and mostly ends there.
+        // The search begins at the callback that the last one found, and usually ends there.
         let found = shared.callbacks.borrow().find(self.last_alive.get(), |key, entry| {
             !entry.registered_at.is_background() && self.handle.can_be_called(key, entry.source)
         });
@@ -169,13 +169,14 @@ impl<S> EventLoop<S> {
 
 /// # What keeps the loop running
 impl<S> LoopHandle<S> {
-    /// Returns the time at which the loop has something to do next, whatever its descriptors do.
+    /// Returns the time at which the loop next has something to do, regardless of its descriptors.
     ///
-    /// The result is now if anything is queued, a stop was requested, or a file is watched that is
-    /// always ready. Otherwise it is the deadline of the first timer, or `None` without a timer.
+    /// The result is the current time if anything is queued, a stop was requested, or an
+    /// always-ready file is watched. Otherwise it is the deadline of the first timer, or `None`
+    /// without a timer.
     ///
     /// A host that sleeps until then, or until [`poll_fd`](crate::EventLoop::poll_fd) is readable,
-    /// misses nothing. A host that gets only edges follows
+    /// misses nothing. An edge-triggered host follows
     /// [`PollFd`](crate::PollFd#how-a-host-drives-a-loop).
     pub fn next_deadline(&self) -> Option<Instant> {
         let core = self.core();

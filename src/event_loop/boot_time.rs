@@ -1,4 +1,4 @@
-//! Timers of the boot time, which count the time of suspends.
+//! Boot-time timers, which include the time during which the machine is suspended.
 
 use std::panic::Location;
 use std::time::Duration;
@@ -12,22 +12,21 @@ use crate::clock::{Timebase, nanos};
 use crate::error::Result;
 use crate::handle::Handle;
 
-/// # Timers that count suspends
+/// # Timers that include suspend
 impl<S> LoopHandle<S> {
-    /// Calls `callback` when `delay` is over, counted from this call and including the time during
-    /// which the machine is suspended. It never runs early.
+    /// Calls `callback` when `delay` has passed, counted from this call and including the time
+    /// during which the machine is suspended. It never runs early.
     ///
-    /// It is for what goes on without this machine: a lease, the validity of a token, the timeout
-    /// of a peer. [`call_later`](LoopHandle::call_later) does not count suspends on most systems;
-    /// [`MonotonicClock`](crate::MonotonicClock) has the list. Unlike
+    /// It is for times that also pass outside this machine: a lease, the validity of a token, the
+    /// timeout of a peer. [`call_later`](LoopHandle::call_later) does not include suspend on most
+    /// systems; [`MonotonicClock`](crate::MonotonicClock) has the list. Unlike
     /// [`call_at_wall_time`](LoopHandle::call_at_wall_time), it does not follow steps of the wall
     /// clock.
     ///
-    /// If the delay ends during a suspend, the callback runs when the machine resumes. Nothing
-    /// here wakes the machine. Resumes are noticed like steps of the wall clock, see
-    /// [`call_at_wall_time`](LoopHandle::call_at_wall_time): at once on
-    /// Linux, else within a second. [`cancel`](LoopHandle::cancel) ends the timer; it cannot be
-    /// reset.
+    /// If the delay ends while the machine is suspended, the callback runs when it resumes. The
+    /// timer does not wake the machine. Resumes are noticed like steps of the wall clock, see
+    /// [`call_at_wall_time`](LoopHandle::call_at_wall_time): at once on Linux, elsewhere within a
+    /// second. [`cancel`](LoopHandle::cancel) ends the timer; it cannot be reset.
     ///
     /// # Errors
     ///
@@ -74,7 +73,7 @@ impl<S> LoopHandle<S> {
     }
 
     /// Returns the boot time of the loop's clock, read now: the time since an unspecified point in
-    /// the past, including suspends. Only differences of it have a meaning.
+    /// the past, including suspend. Only differences are meaningful.
     pub fn boot_time(&self) -> Duration {
         self.core().timeline.boot_time()
     }

@@ -23,7 +23,7 @@ pub(crate) type OnceResult = Result<(), Box<Error>>;
 /// copying words that were just written stalls.
 pub(crate) type Once<S> = CallOnce<Inline1, LoopHandle<S>, S, OnceResult>;
 
-/// A closure that another thread sent. It has room for three words all the same: freeing another
+/// A closure that another thread sent. It has room for three words nevertheless: freeing another
 /// thread's memory costs more than the copy.
 pub(crate) type RemoteCall<S> = SendOnce<Inline3, LoopHandle<S>, S, OnceResult>;
 
@@ -69,7 +69,7 @@ pub(crate) trait Repeat<S> {
     /// Runs the callback.
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow;
 
-    /// Kind in a snapshot; `None` for that of the source.
+    /// Kind in a snapshot; `None` for the kind of its source.
     const KIND: Option<EntryKind> = None;
 
     /// Returns facts for a snapshot.
@@ -93,7 +93,7 @@ pub(crate) trait RepeatCell<S> {
     fn take_watched(&self) -> Option<Box<dyn Any>>;
     fn is_running(&self) -> bool;
     fn survives_panics(&self) -> bool;
-    /// Returns the kind in a snapshot; `None` for that of the source.
+    /// Returns the kind in a snapshot; `None` for the kind of its source.
     fn kind(&self) -> Option<EntryKind>;
     /// Returns facts for a snapshot.
     fn facts(&self) -> Facts;
@@ -135,7 +135,7 @@ impl<S, R: Repeat<S>> RepeatCell<S> for RefCell<R> {
 /// costs 40 instructions less, of 255 an event, than moving it out of the arena and back.
 pub(crate) type Repeating<S> = Rc<dyn RepeatCell<S>>;
 
-/// Makes a callback of the source of the callback that it replaces. Returns `None` if the source
+/// Creates a callback for the source of the callback that it replaces. Returns `None` if the source
 /// was removed.
 pub(crate) type Replacement<S> =
     Box<dyn FnOnce(&LoopHandle<S>, Box<dyn Any>) -> Option<Callback<S>>>;
@@ -153,7 +153,8 @@ pub(crate) enum Callback<S> {
         runs: u32,
         repeat: Repeating<S>,
     },
-    /// Replaces a callback that is still running. It is installed when that returns its source.
+    /// Replaces a callback that is still running. It is installed when the running one returns its
+    /// source.
     Parked(Replacement<S>),
 }
 
@@ -168,7 +169,7 @@ impl<S> Callback<S> {
         Callback::Repeat { runs_high: 0, runs: 0, repeat }
     }
 
-    /// Returns the number of times that it was called.
+    /// Returns how often it was called.
     pub(crate) fn runs(&self) -> u64 {
         match self {
             Callback::Repeat { runs_high, runs, .. } => {

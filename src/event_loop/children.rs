@@ -1,4 +1,4 @@
-//! Processes of a loop: watching them, and feeding what waits for their end.
+//! Processes of a loop: watching them, and feeding the callbacks that wait for their exit.
 
 use std::io;
 use std::rc::Rc;
@@ -16,8 +16,8 @@ use crate::handle::Key;
 use crate::watchers::wakeup_bit;
 
 impl LoopCore {
-    /// Opens the watch of processes, unless it is open, and returns its kind. This precedes a
-    /// spawn: then nothing is left that could fail after it.
+    /// Opens the watch of processes, unless it is open, and returns its kind. Called before a
+    /// spawn, so that nothing can fail after it.
     pub(crate) fn open_children(&self) -> Result<ExitWatchKind> {
         self.check_open()?;
         let kind = self.limits.exit_watch.unwrap_or(ExitWatchKind::available()[0]);
@@ -50,7 +50,7 @@ impl LoopCore {
         self.contain(|error| internal(ReportKind::Waker, error), || drop(waker));
     }
 
-    /// Sends TERM now, and kills at the end of `delay` if the target still exists.
+    /// Sends TERM now, and kills after `delay` if the target still exists.
     pub(crate) fn kill_after(
         &self,
         entry: &Rc<ProcessEntry>,
@@ -63,7 +63,7 @@ impl LoopCore {
             KillTarget::Group => process.signal_and_hold_group(Signal::TERM)?,
         }
         if self.closed.get() {
-            // No timer of this loop will come.
+            // No timer of this loop will expire.
             match target {
                 KillTarget::Process => process.signal(Signal::KILL)?,
                 KillTarget::Group => process.kill_and_release_group(),
@@ -91,7 +91,7 @@ impl LoopCore {
         Ok(())
     }
 
-    /// Kills and checks what is due.
+    /// Performs the kills and checks that are due.
     #[cold]
     pub(super) fn feed_due_children(&self, now: u64) {
         let mut ended = Vec::new();
@@ -149,7 +149,7 @@ impl LoopCore {
     }
 }
 
-/// Returns the error of a signal to a process that has ended.
+/// Returns the error for a signal to a process that has exited.
 pub(crate) fn has_ended() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "it has ended")
 }

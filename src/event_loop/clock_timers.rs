@@ -1,14 +1,14 @@
-//! Timers of other clocks, and what wakes the loop for them.
+//! Timers of other clocks, and the mechanisms that wake the loop for them.
 //!
-//! The selector sleeps by the loop's clock. So three things wake the loop, according to the
+//! The selector sleeps on the loop's clock. So one of three things wakes the loop, depending on the
 //! [`JumpDetection`] of its clock:
 //!
-//! * a timer of the kernel, one descriptor for each clock, while there are timers of it;
+//! * a kernel timer, one descriptor for each clock that has timers;
 //! * a [`JumpNotice`](crate::JumpNotice), and a timer of the loop at the deadline;
-//! * a timer of the loop at the deadline, and each second before, which compares the clocks. It
-//!   also replaces a timer of the kernel that cannot be created.
+//! * a timer of the loop at the deadline, and every second before, which compares the clocks. It
+//!   also replaces a kernel timer that cannot be created.
 //!
-//! A loop without such timers has none of these, and its ticks do not look for them.
+//! A loop without such timers has none of these, and its ticks do not check for them.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -179,8 +179,7 @@ impl LoopCore {
         }
     }
 
-    /// Sets the timer of the loop that compares the clocks, for those without a timer of the
-    /// kernel.
+    /// Sets the timer of the loop that compares the clocks, for those without a kernel timer.
     fn arm_comparison(&self) {
         let waits = Timebase::ALL.map(|timebase| {
             let mut table = self.timebases.table(timebase).borrow_mut();

@@ -50,12 +50,12 @@ impl LoopCore {
         }
     }
 
-    /// Keeps a panic that unwinds at the end of the batch.
+    /// Stores a panic, which unwinds at the end of the batch.
     pub(crate) fn unwind_later(&self, payload: Payload) {
         self.agenda.push_failure(Failure::Panic(payload));
     }
 
-    /// Queues a report for the end of the batch, where the state is at hand.
+    /// Queues a report for the end of the batch, where the state is available.
     pub(crate) fn report(&self, report: Report) {
         self.agenda.push_failure(Failure::Report(report));
     }

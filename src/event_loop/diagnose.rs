@@ -1,4 +1,4 @@
-//! The diagnosis of a loop: facts from its tables, compared with those of the calls before.
+//! The diagnosis of a loop: data from its tables, compared with previous calls.
 
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -25,21 +25,20 @@ const LAST_TURNS: u64 = 16 * 1024;
 
 /// # Red flags
 impl<S> LoopHandle<S> {
-    /// Returns the red flags of the loop: signs of trouble, each with a place, figures and an
-    /// advice.
+    /// Returns the red flags of the loop: signs of trouble, each with a place, figures and advice.
     ///
-    /// Most flags compare with the call before, so it belongs in a [timer of a minute or
-    /// so](crate::guide::debugging_a_stuck_daemon#signs-before-it-hangs). From
-    /// the first call on, every 64th tick takes a sample of what is queued and of up to 16
-    /// descriptors; before it, nothing is done. A call passes all registrations, with a system call
-    /// for each listener and each paused reader, and the last 16,384 turns of the tape.
+    /// Most flags compare with the previous call, so call it from a [timer of a minute or
+    /// so](crate::guide::debugging_a_stuck_daemon#signs-before-it-hangs). From the first call on,
+    /// every 64th tick samples the queued callbacks and up to 16 descriptors; before it, nothing is
+    /// done. A call scans all registrations, with a system call for each listener and each paused
+    /// reader, and the last 16,384 turns of the tape.
     ///
     /// | flag | needs |
     /// |---|---|
-    /// | [`LongCallback`](FlagKind::LongCallback) | a tape, or measured times, which have no place |
-    /// | [`BusyLoop`](FlagKind::BusyLoop) | 1024 ticks since the call before |
+    /// | [`LongCallback`](FlagKind::LongCallback) | a tape; or measured times, which have no place |
+    /// | [`BusyLoop`](FlagKind::BusyLoop) | 1024 ticks since the previous call |
     /// | [`UndrainedDescriptor`](FlagKind::UndrainedDescriptor) | the same |
-    /// | [`PausedReader`](FlagKind::PausedReader) | a call ten seconds before |
+    /// | [`PausedReader`](FlagKind::PausedReader) | a call at least ten seconds earlier |
     /// | [`GrowingPlace`](FlagKind::GrowingPlace) | growth in four calls, by 100, to twice as many |
     /// | [`FullAcceptQueue`](FlagKind::FullAcceptQueue) | a TCP listener on Linux |
     /// | [`SlowClock`](FlagKind::SlowClock) | |

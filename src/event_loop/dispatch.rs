@@ -22,8 +22,8 @@ use crate::tape::Recording;
 
 impl<S> EventLoop<S> {
     /// Runs the callback or the task of a ready key. Returns false if it has ended or is not due.
-    // Inlined with everything below it: after a callback's system calls a CPU mispredicts the
-    // return.
+    // Inlined with everything below it: after the system calls of a callback, a CPU mispredicts
+    // returns.
     #[inline(always)]
     pub(super) fn dispatch<const TIMED: bool>(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);
@@ -63,7 +63,7 @@ impl<S> EventLoop<S> {
         let Some(readiness) = self.core.readiness_if_due(origin.source, key, readiness) else {
             return false;
         };
-        // The common case first: one match of all cases costs an event five instructions more.
+        // The common case first: a single match costs an event five more instructions.
         if let Some(Callback::Repeat { repeat, runs, .. }) = &mut entry.callback {
             *runs = runs.wrapping_add(1);
             let repeat = repeat.clone();
@@ -99,7 +99,7 @@ impl<S> EventLoop<S> {
     }
 
     /// Runs the oldest message from other threads.
-    // Inlined always: without that a message costs 13 instructions more, of 220.
+    // Always inlined: otherwise a message costs 13 more instructions (of 220).
     #[inline(always)]
     fn dispatch_message(&mut self) -> bool {
         let message = self.handle.shared.messages.borrow_mut().next();
@@ -109,7 +109,7 @@ impl<S> EventLoop<S> {
         true
     }
 
-    /// Removes the record of a turn in which nothing has run.
+    /// Removes the record of a turn in which nothing ran.
     #[cold]
     fn take_back_turn(&self, recorded: u64) {
         if let Some(tape) = self.core.tape.get() {
@@ -159,8 +159,8 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// Returns the time at which the last call has ended, once, and otherwise the time now. So a
-    /// batch of calls reads the clock once for each.
+    /// Returns the time at which the last call ended, if not returned before, and otherwise the
+    /// current time. So a batch reads the clock once per call.
     pub(super) fn take_lap(&self) -> u64 {
         self.lap.take().unwrap_or_else(|| self.core.timeline.turn_nanos())
     }
@@ -177,7 +177,7 @@ impl<S> EventLoop<S> {
         report.map(Box::new)
     }
 
-    /// Runs `run` for the task `key`, with the same measuring as a callback. For the main
+    /// Runs `run` for the task `key`, with the same measurements as a callback. For the main
     /// future, which the task table does not own.
     pub(crate) fn run_timed<T>(&mut self, key: Key, run: impl FnOnce() -> T) -> T {
         match self.core.is_instrumented.get() {
@@ -262,7 +262,7 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// Reports the failures of the batch, or lets a panic among them unwind. Then the rest waits
+    /// Reports the failures of the batch, or lets a panic among them unwind; the rest then waits
     /// for the next tick.
     #[cold]
     pub(super) fn end_failures(&mut self) {
@@ -295,7 +295,7 @@ impl<S> EventLoop<S> {
     }
 }
 
-/// A callback that runs. If it unwinds, the drop ends its registration, before the callback and its
+/// A running callback. If it unwinds, the drop ends its registration, before the callback and its
 /// source are dropped.
 struct UnwindGuard<'a, S> {
     handle: &'a LoopHandle<S>,

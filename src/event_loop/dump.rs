@@ -1,4 +1,4 @@
-//! Dumps: the snapshot of a loop on standard error, when a signal comes.
+//! Dumps: a snapshot of a loop to standard error on a signal.
 
 use mainspring_sys::{Signal, stderr};
 
@@ -10,12 +10,12 @@ use crate::snapshot::Snapshot;
 /// # Dumps
 impl<S> LoopHandle<S> {
     /// Writes the table of a [snapshot](LoopHandle::snapshot) to standard error whenever the
-    /// process gets `signal`, and goes on. `kill -QUIT` then shows what a daemon waits for. Without
-    /// this call, `QUIT` ends a process.
+    /// process gets `signal`, and continues. `kill -QUIT` then shows what a daemon waits for.
+    /// (Without this call, `QUIT` ends a process.)
     ///
     /// The handler is in the [background](LoopHandle::set_background), and
     /// [`cancel`](LoopHandle::cancel) ends it. A loop that is blocked by a callback writes the
-    /// table after that callback. A line that standard error does not take at once is left out, so
+    /// table after that callback. A line that standard error does not accept at once is dropped, so
     /// a slow terminal does not stop the daemon.
     ///
     /// A loop with this handler can always be woken, so it does not report

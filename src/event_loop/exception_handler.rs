@@ -1,4 +1,4 @@
-//! The exception handler: user code that gets the reports of a loop.
+//! The exception handler: user code that receives the reports of a loop.
 //!
 //! # Invariant
 //!
@@ -23,8 +23,8 @@ pub(crate) struct ExceptionHandler<S> {
 
 /// # Errors and panics
 impl<S> LoopHandle<S> {
-    /// Sets the exception handler, which is called with every failure: errors that callbacks
-    /// return, panics under [`PanicPolicy::Report`], slow callbacks, trouble of listeners.
+    /// Sets the exception handler, which is called with every failure: errors returned by
+    /// callbacks, panics under [`PanicPolicy::Report`], slow callbacks, errors of listeners.
     ///
     /// Without a handler, each report is a line on standard error, written in one call. At most 10
     /// lines are written in 10 seconds for each place of registration; the next line then contains
@@ -60,7 +60,7 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// Sets the effect of a panic of user code.
+    /// Sets the effect of a panic in user code.
     pub fn set_panic_policy(&self, policy: PanicPolicy) {
         self.core().panic_policy.set(policy);
     }

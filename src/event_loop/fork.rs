@@ -1,4 +1,4 @@
-//! The loop in a child process made by fork(2).
+//! The loop in a child process created by fork(2).
 
 use mainspring_sys::process::Process;
 
@@ -9,37 +9,36 @@ use crate::error::{Error, Result};
 
 /// # Forked children
 impl<S> LoopHandle<S> {
-    /// Makes the loop usable in a child process made by fork(2), with everything that is
-    /// registered.
+    /// Makes the loop usable in a child process created by fork(2), with all its registrations.
     ///
     /// The kernel objects of a loop are shared with the parent, so the loop is unusable in the
     /// child at first. Calls that can fail return [`Error::Forked`]. Dropping the loop closes the
     /// child's copies of descriptors, and changes nothing in the parent. This call makes a new
     /// selector and new wakeups, and registers every watcher again. Both loops then watch the same
-    /// files, so close or cancel in each process what the other one serves.
+    /// files, so each process should close or cancel what the other one serves.
     ///
     /// * Callbacks, timers and tasks exist in both processes. Every task is polled once.
-    /// * Closures that were sent before the fork run in both processes, except one that a thread
-    ///   was just sending. A [`Remote`](super::Remote) reaches the loop of its process.
-    /// * The blocking pool starts again without threads, and lookups with it. A job of the parent
-    ///   is an error in the child.
+    /// * Closures that were sent before the fork run in both processes, except one that was being
+    ///   sent at that time. A [`Remote`](super::Remote) reaches the loop of its process.
+    /// * The blocking pool starts again without threads, and lookups with it. Awaiting a job of the
+    ///   parent is an error in the child.
     /// * Signals that the child received since the fork are delivered now. A child that drops the
     ///   loop instead restores the dispositions.
     ///
-    /// If a callback forks, the batch ends in the child when the callback returns, and the run with
-    /// [`Error::Forked`]. If the callback makes this call first, everything goes on in the child.
-    /// The rest of an interrupted batch runs after this call.
+    /// If a callback forks, the child's batch ends when the callback returns, and the run returns
+    /// [`Error::Forked`]. If the callback makes this call first, the child continues normally. The
+    /// rest of an interrupted batch runs after this call.
     ///
-    /// A child that calls [`exec`](std::os::unix::process::CommandExt::exec), or was made by
+    /// A child that calls [`exec`](std::os::unix::process::CommandExt::exec), or was started by
     /// [`std::process::Command`], inherits no descriptor of the loop.
     ///
-    /// In the process that made the loop, the call does nothing. Call it before the child opens
-    /// other files: where a child does not inherit the selector (kqueue(2)), its number may be in
-    /// use by then, which is an error.
+    /// In the process that created the loop, the call does nothing. Call it before the child opens
+    /// other files: where a child does not inherit the selector (kqueue(2)), another file could
+    /// take its number, which is an error.
     ///
     /// # Errors
     ///
-    /// [`Error::Create`] if the system refuses a descriptor: the loop is still unusable, and the
+    /// [`Error::Create`] if a descriptor cannot be created: the loop is still unusable, and the
     /// call can be repeated. [`Error::Closed`].
     ///
     /// ```

@@ -11,12 +11,13 @@ const TURNS: usize = 1024;
 
 /// # Heartbeat
 impl<S> LoopHandle<S> {
-    /// Returns the heartbeat of the loop, by which any thread reads what runs now. A
-    /// [`Watchdog`](crate::Watchdog) does so.
+    /// Returns the heartbeat of the loop, from which any thread, such as a
+    /// [`Watchdog`](crate::Watchdog), reads the running turn.
     ///
     /// It makes the loop record its turns, from the next tick on: on the tape of the
-    /// [recorder](crate::EventLoopBuilder::record) if there is one, else on one of 1024 turns in
-    /// memory, which [`tape`](LoopHandle::tape) then returns. [`Heartbeat`] has an example.
+    /// [recorder](crate::EventLoopBuilder::record) if there is one, otherwise on a tape of 1024
+    /// turns in memory, which [`tape`](LoopHandle::tape) then returns. [`Heartbeat`] has an
+    /// example.
     #[track_caller]
     pub fn heartbeat(&self) -> Heartbeat {
         let core = self.core();

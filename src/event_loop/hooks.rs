@@ -77,7 +77,7 @@ impl<S> LoopHandle<S> {
     }
 
     /// Calls `callback` in each tick after the loop has polled the selector, before the callbacks
-    /// of its events. Anything that the callback queues runs after those.
+    /// of the events. Anything that the callback queues runs after those.
     ///
     /// # Errors
     ///

@@ -14,8 +14,8 @@ use crate::clock::IntervalGrid;
 use crate::snapshot::{EntryKind, Facts};
 use crate::timers::TimerSlot;
 
-/// The callback of an interval, and the grid of its ticks. The grid is outside of the cell, so that
-/// it can be moved while the closure runs.
+/// The callback of an interval, and the grid of its ticks. The grid is outside the cell, so that it
+/// can be moved while the closure runs.
 pub(crate) struct Periodic<F> {
     pub(crate) core: Rc<LoopCore>,
     pub(crate) timer: TimerSlot,

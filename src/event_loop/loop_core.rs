@@ -58,7 +58,7 @@ pub(crate) struct Limits {
     pub(crate) report_disconnects: bool,
     /// True in debug mode.
     pub(crate) debug: bool,
-    /// True if the selector is the user's: it may call the loop while it waits.
+    /// True if the selector is a custom one, which may call the loop while it waits.
     pub(crate) custom_selector: bool,
     /// True if the lines where tasks wait are kept.
     pub(crate) await_lines: bool,
@@ -70,7 +70,7 @@ pub(crate) struct Limits {
 
 /// The part of a loop that does not depend on its state type.
 pub(crate) struct LoopCore {
-    /// Number of the loop in this process. Handles carry it.
+    /// Id of the loop in this process. Handles contain it.
     pub(crate) loop_id: u32,
     pub(crate) limits: Limits,
     pub(crate) timeline: Timeline,
@@ -94,7 +94,7 @@ pub(crate) struct LoopCore {
     pub(crate) current: Cell<Key>,
     /// Number of tasks that keep the loop running.
     pub(crate) tasks_alive: Cell<usize>,
-    /// Number of the tick. Kept beside that of `page`, which is one load further away.
+    /// Number of the tick. A copy of the one in `page`, which is one load further away.
     tick: Cell<u64>,
     /// The numbers that [`Metrics`](crate::Metrics) reads.
     pub(crate) page: Arc<Page>,
@@ -107,7 +107,7 @@ pub(crate) struct LoopCore {
     pub(crate) heartbeat: RefCell<Option<Heartbeat>>,
     /// True in a tick that checks calls for the next diagnosis.
     pub(crate) is_sampling: Cell<bool>,
-    /// Facts of the last diagnosis; `None` before the first one.
+    /// Data of the last diagnosis; `None` before the first one.
     pub(crate) history: RefCell<Option<History>>,
     /// True if an event found no callback: the next events are checked for unknown keys.
     saw_unknown_key: Cell<bool>,

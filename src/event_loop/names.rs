@@ -1,4 +1,4 @@
-//! Names that the user gives to registrations, for reports.
+//! Names of registrations, for reports.
 
 use std::rc::Rc;
 

@@ -1,14 +1,14 @@
-//! The descriptor that a host loop sleeps on, in the place of this one.
+//! The descriptor on which a host loop sleeps in place of this loop.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 /// The descriptor of a loop's selector, from [`EventLoop::poll_fd`](crate::EventLoop::poll_fd).
-/// Another loop, the *host*, sleeps on it in the place of this one.
+/// Another loop, the *host*, sleeps on it in place of this one.
 ///
-/// It does not borrow the loop. Clones share one descriptor, which stays open while one of them
-/// lives. It is never readable after its loop is closed.
+/// It does not borrow the loop. Clones share one descriptor, which stays open as long as any of
+/// them exists. It is never readable after its loop is closed.
 ///
 /// # How a host drives a loop
 ///
@@ -17,12 +17,12 @@ use std::sync::Arc;
 /// 1. Sleep until the descriptor is readable, or until
 ///    [`next_deadline`](crate::LoopHandle::next_deadline).
 /// 2. Call [`tick(Some(Duration::ZERO))`](crate::EventLoop::tick).
-/// 3. A host that gets only edges, such as tokio's `AsyncFd`, clears the readiness of the
-///    descriptor only after a tick has returned 0.
+/// 3. An edge-triggered host, such as tokio's `AsyncFd`, clears the readiness of the descriptor
+///    only after a tick has returned 0.
 ///
 /// Step 3 is needed because a tick serves each descriptor once, and leftovers cause no new edge:
-/// neither an event that did not fit into the buffer, nor the rest of a stream of which a callback
-/// has read a part. Under a level-triggered host (poll(2), GLib, libuv) the descriptor stays
+/// neither an event that did not fit into the buffer, nor the rest of a stream that a callback has
+/// only partly read. Under a level-triggered host (poll(2), GLib, libuv) the descriptor stays
 /// readable for these, so one tick for each sleep is enough. On kqueue it stays readable once more
 /// after each level-triggered event: the host makes one more tick, which returns 0.
 ///
@@ -32,7 +32,8 @@ use std::sync::Arc;
 /// | 2 | `tick` | `dispatch` calls `tick` |
 /// | 3 | `clear_ready` if it returned 0 | |
 ///
-/// `examples/tokio_host` and `examples/glib_source.rs` of the source repository are whole programs.
+/// `examples/tokio_host` and `examples/glib_source.rs` in the source repository are complete
+/// programs.
 ///
 /// If a descriptor was closed behind the loop's back, the loop may replace its epoll(7) object
 /// under the same number. A host that is an epoll loop itself must then add the number again.
@@ -45,7 +46,7 @@ impl PollFd {
     ///
     /// # Errors
     ///
-    /// EMFILE or ENFILE: there is no descriptor left.
+    /// EMFILE or ENFILE: no descriptor is left.
     pub fn try_clone_to_owned(&self) -> io::Result<OwnedFd> {
         self.0.try_clone()
     }

@@ -1,5 +1,5 @@
-//! The read buffer: one for the whole loop, because one for each connection would hold 400 MB for
-//! 8,000 idle connections.
+//! The read buffer: one per loop, because one per connection would take 400 MB for 8,000 idle
+//! connections.
 
 use std::any::TypeId;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! The tape of a loop: what is recorded about each turn.
+//! The tape of a loop: the record of each turn.
 
 use std::panic::Location;
 
@@ -24,7 +24,7 @@ impl<S> LoopHandle<S> {
 }
 
 impl LoopCore {
-    /// Opens the tape, or reports why there is none.
+    /// Opens the tape, or reports why it cannot be opened.
     pub(crate) fn open_tape(&self, recorder: &Recorder, location: &'static Location<'static>) {
         match Recording::open(recorder) {
             Ok(recording) => _ = self.tape.set(recording),
@@ -35,7 +35,7 @@ impl LoopCore {
         }
     }
 
-    /// Records that the loop begins something else than a callback.
+    /// Records that the loop begins something other than a callback.
     pub(super) fn record_loop(&self, time: u64, start: Start) {
         let Some(tape) = self.tape.get() else { return };
         let queued = self.agenda.ready.borrow().len();
@@ -68,7 +68,7 @@ impl LoopCore {
 }
 
 impl<S> EventLoop<S> {
-    /// Records that a run ends, so that the last turn does not seem to go on.
+    /// Records that a run ends, so that the last turn does not seem to continue.
     pub(crate) fn record_end_of_run(&self) {
         // A forked child shares the memory of its parent's tape, and a run there ends at once.
         if self.core.tape.get().is_some() && !self.core.is_forked() {

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::handle::{Handle, Key};
 
 impl<S> LoopHandle<S> {
-    /// Reserves a slot for a callback that needs its key before it can be made.
+    /// Reserves a slot for a callback that needs its key before it can be created.
     pub(crate) fn reserve_slot(&self, location: &'static Location<'static>) -> Key {
         self.shared.callbacks.borrow_mut().insert(Source::Soon, location, self.core().tick(), None)
     }
@@ -57,7 +57,7 @@ impl<S> LoopHandle<S> {
         self.shared.callbacks.borrow_mut().get(key).is_some()
     }
 
-    /// Returns a report about the registration `key`, which goes on.
+    /// Returns a report about the registration `key`, which stays registered.
     pub(crate) fn report_of(&self, key: Key, error: Error) -> Option<Report> {
         match key.is_task_layer() {
             true => self.shared.tasks.report_of(key, error),
@@ -127,7 +127,7 @@ impl<S> LoopHandle<S> {
             Some(Callback::Repeat { repeat, .. }) if !repeat.is_running() => {
                 self.install_replacement(key, &repeat, replacement);
             }
-            // It runs, or is itself parked: then it never runs, and is dropped here.
+            // It is running, or is itself parked; a parked one never runs and is dropped here.
             callback => {
                 self.core().set_replacement(old, key);
                 self.set_callback(key, Callback::Parked(replacement));

@@ -1,4 +1,4 @@
-//! The loop for other threads.
+//! Access to the loop from other threads.
 
 use std::fmt;
 use std::panic::Location;
@@ -12,8 +12,8 @@ use crate::error::Result;
 
 /// Access to a loop from any thread. It can be sent, shared and cloned.
 ///
-/// While a remote exists, messages may still come, so [`EventLoop::run`](crate::EventLoop::run)
-/// waits for it. A [`background`](Remote::background) remote is not waited for.
+/// While a remote exists, messages may still arrive, so [`EventLoop::run`](crate::EventLoop::run)
+/// does not return. A [`background`](Remote::background) remote does not keep it running.
 ///
 /// ```
 /// use mainspring::EventLoop;
@@ -50,8 +50,8 @@ impl<S> Remote<S> {
         Remote { inbox, background: false }
     }
 
-    /// Calls `callback` on the loop, in a tick that begins after this call. Closures of one thread
-    /// run in the order in which it sent them, each exactly once.
+    /// Calls `callback` on the loop, in a tick that begins after this call. Closures from one
+    /// thread run in the order in which it sent them, each exactly once.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Reports: failures, as the exception handler gets them; and the policy for panics.
+//! Reports: failures, as passed to the exception handler; and the policy for panics.
 
 use std::fmt;
 use std::panic::Location;
@@ -7,11 +7,11 @@ use std::rc::Rc;
 use super::source::{Hook, Source};
 use crate::error::Error;
 
-/// The effect of a panic of user code.
+/// The effect of a panic in user code.
 ///
-/// The loop runs user code in many places, and the policy is the same for all of them. After any
-/// panic the loop is intact: everything else is called, dropped and closed as usual. "Ends" means
-/// that the callback is dropped and its source closed.
+/// The loop runs user code in many places, and one policy applies to all of them. After any panic
+/// the loop is intact: everything else is called, dropped and closed as usual. "Ends" means that
+/// the callback is dropped and its source closed.
 ///
 /// | a panic in | ends | reported as |
 /// |---|---|---|
@@ -42,12 +42,12 @@ use crate::error::Error;
 pub enum PanicPolicy {
     /// The panic unwinds out of `run_*`, or out of the call that dropped the value, such as
     /// [`cancel`](crate::LoopHandle::cancel). The rest of the batch is kept for the next run, and
-    /// the loop stays usable. Of several panics in one batch the first one unwinds.
+    /// the loop stays usable. If several panics occur in one batch, the first one unwinds.
     #[default]
     Propagate,
     /// The panic goes to the exception handler, and the loop continues.
     Report,
-    /// The panic hook prints the panic, and the process ends by `abort`.
+    /// The panic hook prints the panic, and the process aborts.
     Abort,
 }
 
@@ -116,10 +116,10 @@ impl ReportKind {
     }
 }
 
-/// A failure, as the exception handler gets it.
+/// A failure, as passed to the exception handler.
 ///
-/// Displayed, a report is one line: what failed, where it was registered, and why. Newlines and
-/// other control characters of an error's text are escaped, because a peer may have chosen them.
+/// `Display` writes one line: what failed, where it was registered, and why. Newlines and other
+/// control characters in the text of an error are escaped, because a peer may have chosen them.
 ///
 /// ```
 /// use mainspring::{Error, EventLoop};

@@ -1,4 +1,4 @@
-//! Callbacks of signals, and futures that receive them.
+//! Signal callbacks, and futures that receive signals.
 
 use std::panic::Location;
 use std::rc::Rc;
@@ -27,23 +27,23 @@ impl<S> LoopHandle<S> {
     /// inherit no mask. When the last handler of a signal ends, in all loops, the previous
     /// disposition is restored.
     ///
-    /// A handler that other code has installed with sigaction(2), signal-hook's for example, still
-    /// runs: the loop's handler records the signal and then calls it. The default action and
+    /// A handler that other code has installed with sigaction(2), for example through signal-hook,
+    /// still runs: the loop's handler records the signal and then calls it. The default action and
     /// `SIG_IGN` do not apply while a loop handles the signal.
     ///
     /// A handler keeps [`run`](crate::EventLoop::run) going. Use
-    /// [`set_background`](LoopHandle::set_background) if the loop should end when its other work is
-    /// done. A task waits for a signal with [`signal`](crate::signal()), and a handler begins
-    /// a [`Shutdown`](crate::Shutdown), or
-    /// [drains a server](crate::guide::a_daemon_from_zero_to_systemd#drain-on-sigterm).
-    /// [`latest_signal`](LoopHandle::latest_signal) returns how
-    /// often the signal came, and its sender.
+    /// [`set_background`](LoopHandle::set_background) if the run should end when its other work is
+    /// done. A task waits for a signal with [`signal`](crate::signal()), and a handler begins a
+    /// [`Shutdown`](crate::Shutdown), or [drains a
+    /// server](crate::guide::a_daemon_from_zero_to_systemd#drain-on-sigterm).
+    /// [`latest_signal`](LoopHandle::latest_signal) returns how often the signal arrived, and its
+    /// sender.
     ///
     /// # Errors
     ///
     /// [`Error::Signal`](crate::Error::Signal) for KILL and STOP, which cannot be caught, and for
-    /// the faults (SEGV, BUS, FPE, ILL ..); [`Error::Create`](crate::Error::Create) without
-    /// descriptors for the wakeup; [`Error::Closed`](crate::Error::Closed).
+    /// the faults (SEGV, BUS, FPE, ILL ..); [`Error::Create`](crate::Error::Create) if no
+    /// descriptor is left for the wakeup; [`Error::Closed`](crate::Error::Closed).
     ///
     /// ```
     /// use mainspring::{EventLoop, Signal};
@@ -82,8 +82,8 @@ impl<S> LoopHandle<S> {
         Ok(self.handle(key))
     }
 
-    /// Returns how often `signal` came and its last sender, for the handler that runs: the last
-    /// delivery to this loop. `None` if the loop has not got the signal.
+    /// Returns the last delivery of `signal` to this loop: how often it arrived, and its last
+    /// sender. To be called in the handler. `None` if the loop has not received the signal.
     ///
     /// ```
     /// use mainspring::{EventLoop, Signal, SignalOrigin};

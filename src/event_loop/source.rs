@@ -27,7 +27,7 @@ pub(crate) enum Source {
     Stream(WatcherId),
     /// A signal.
     Signal(Signal),
-    /// The end of the process with this number.
+    /// The exit of the process with this pid.
     Child(u32),
     /// A stage of the tick.
     Hook(Hook),

@@ -1,7 +1,7 @@
-//! Loops that nothing can wake: the end of a run in which tasks only wait for each other.
+//! Detection of stalled loops: runs in which tasks only wait for each other.
 //!
-//! A false alarm would end a healthy daemon, so anything that could cause an event counts: also
-//! what is in the background, and a waker that other code has kept.
+//! A false alarm would end a healthy daemon, so anything that could cause an event counts, even in
+//! the background, and so does a waker kept by other code.
 
 use std::collections::HashMap;
 use std::sync::Arc;

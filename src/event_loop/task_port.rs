@@ -1,7 +1,7 @@
 //! The task layer, as the loop uses it.
 //!
-//! Tasks share the ready deque with callbacks. The loop handles their keys, and has no notion of a
-//! future: the layer above implements [`TaskLayer`].
+//! Tasks share the ready deque with callbacks. The loop handles their keys, but has no notion of
+//! futures: the layer above implements [`TaskLayer`].
 
 use std::os::fd::RawFd;
 use std::panic::Location;
@@ -35,13 +35,13 @@ pub(crate) trait TaskLayer {
     fn drain_inbox(&self);
     /// Returns true if the inbox may hold wakes that did not wake the loop.
     fn has_messages(&self) -> bool;
-    /// Returns the number of tasks, those included that are done and not joined.
+    /// Returns the number of tasks, including those that are done but not joined.
     fn count(&self) -> usize;
     /// Returns true if a task or another waiter waits for a descriptor.
     fn has_descriptor_waiter(&self) -> bool;
     /// Returns true if other code has kept a waker of a task.
     fn has_foreign_wakers(&self) -> bool;
-    /// Adds the tasks to the entries of a snapshot, which is made at `now`.
+    /// Adds the tasks to the entries of a snapshot taken at `now`.
     fn list(&self, now: u64, entries: &mut Vec<Entry>);
     /// Adds the numbers of tasks by place.
     fn count_by_place(&self, places: &mut Places);

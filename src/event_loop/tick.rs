@@ -1,4 +1,4 @@
-//! A tick: one pass of the loop, stage by stage, like the picture in the README.
+//! A tick: one pass of the loop, stage by stage, as in the diagram of the README.
 
 use std::mem;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use crate::watchers::{FeedResult, Watchers, wakeup_bit};
 pub(crate) enum Sleep {
     /// This long, or until an event if it is `None`.
     AtMost(Option<Duration>),
-    /// Until an event, but only if something is alive after the prepare hooks. They may have ended
-    /// the last registration.
+    /// Until an event, but only if something is still alive after the prepare hooks, which may have
+    /// ended the last registration.
     WhileAlive,
     /// Until an event, but only if one can come.
     WhileWakeable,
@@ -42,9 +42,9 @@ impl<S> EventLoop<S> {
     }
 
     /// Runs one tick. `TIMED` is true if the loop is instrumented.
-    // A constant, so that a loop without that looks for it once a tick, and not in each call. There
-    // are two copies of a tick, so its stages are inlined always: a call costs a tick some 15
-    // instructions.
+    // A constant, so that a loop without instruments checks for them once a tick, not in each call.
+    // There are two copies of a tick, so its stages are always inlined: a call costs a tick about
+    // 15 instructions.
     #[inline(always)]
     fn run_tick<const TIMED: bool>(&mut self, sleep: Sleep) -> Result<usize> {
         self.begin_tick()?;
@@ -185,7 +185,7 @@ impl<S> EventLoop<S> {
     /// Returns true if the selector reported a key that no callback owns.
     ///
     /// A single miss is harmless: an earlier callback of the batch has removed the owner. A
-    /// repeated one means that the kernel still holds a registration which the loop has not.
+    /// repeated one means that the kernel still holds a registration that the loop does not have.
     #[cold]
     fn has_unknown_keys(&self) -> bool {
         let Shared { callbacks, tasks, .. } = &*self.handle.shared;
@@ -313,7 +313,7 @@ impl<S> EventLoop<S> {
         while let Some(ready) = el.batch.pop() {
             ran += usize::from(el.dispatch::<TIMED>(ready));
             // A local copy: two instructions for each callback. It is out of date after
-            // `after_fork_child` in a callback, so the loop's own has the last word.
+            // `after_fork_child` in a callback, so the loop's own number is decisive.
             if !process.is_current() && el.core.is_forked() {
                 return Err(Error::Forked);
             }

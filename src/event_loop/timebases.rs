@@ -1,4 +1,4 @@
-//! The timers of the clocks that may jump against the loop's: the wall clock and the boot time.
+//! The timers of the clocks that may jump relative to the loop's: the wall clock and the boot time.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -33,8 +33,8 @@ pub(super) struct ClockTable {
     pub(super) timers: Timers,
     /// Schedules, which are also due after a jump.
     pub(super) schedules: BTreeMap<Key, TimerSlot>,
-    /// The timer of the kernel, which is watched. `None` while there are no timers, and if there
-    /// can be none.
+    /// The kernel timer, which is watched. `None` while there are no timers, and if it cannot be
+    /// created.
     pub(super) kernel: Option<ClockTimer>,
     /// Deadline of the kernel's timer, or `NEVER` if it has none. It is not later than the first
     /// deadline.

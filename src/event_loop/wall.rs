@@ -1,4 +1,4 @@
-//! Timers of the wall clock, which follow its steps.
+//! Wall-clock timers, which follow its steps.
 
 use std::panic::Location;
 use std::time::{Duration, SystemTime};
@@ -13,30 +13,30 @@ use crate::clock::{Timebase, wall_nanos};
 use crate::error::Result;
 use crate::handle::{Handle, Key};
 
-/// Wait before the next call of a schedule that returns a time that is not later.
+/// Pause before the next call of a schedule that has returned a time in the past.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// # Timers of the time of day
 impl<S> LoopHandle<S> {
-    /// Calls `callback` when the time of day is `deadline` or later, and never before. If it has
-    /// passed, the callback runs in the next tick.
+    /// Calls `callback` when the time of day is `deadline` or later, never before. If the deadline
+    /// has passed, the callback runs in the next tick.
     ///
-    /// The timer follows steps of the clock, made by an administrator or by NTP, and the time that
-    /// passes while the machine is suspended.
+    /// The timer follows steps of the clock, by an administrator or by NTP, and includes the time
+    /// during which the machine is suspended.
     ///
     /// # How steps are noticed
     ///
-    /// On Linux the loop has one timerfd(2) for all these timers, while there are any. So it sleeps
-    /// until the deadline or a step. On other systems it compares the clocks once a second, and a
-    /// timer is at most a second late after a step. It also does so while the process has no
-    /// descriptor left for the timerfd, and with a [`Clock`](crate::Clock) that is not the
-    /// system's, see [`JumpDetection`](crate::JumpDetection). A loop without such timers never
-    /// reads the time of day.
+    /// On Linux, one timerfd(2) serves all these timers while there are any, so the loop sleeps
+    /// until the deadline or a step. On other systems the loop compares the clocks once a second,
+    /// and a timer is at most a second late after a step. The same happens while no descriptor is
+    /// left for the timerfd, and with a custom [`Clock`](crate::Clock), see
+    /// [`JumpDetection`](crate::JumpDetection). A loop without such timers never reads the time of
+    /// day.
     ///
     /// # Other timers
     ///
     /// Use [`call_at`](LoopHandle::call_at) for delays and intervals, which must not follow steps.
-    /// A timer of the wall clock cannot be reset or disarmed, so it has no
+    /// A wall-clock timer cannot be reset or disarmed, so it has no
     /// [`TimerHandle`](crate::TimerHandle): [`cancel`](LoopHandle::cancel) ends it.
     ///
     /// # Errors
@@ -87,8 +87,8 @@ impl<S> LoopHandle<S> {
     ///
     /// `next` is called again in the next tick, after each call of the callback, after each step of
     /// the clock, and where [the clocks are compared](LoopHandle::call_at_wall_time) once a second.
-    /// So it must depend on its argument only. After a step back the schedule is followed from
-    /// there on, and a time may come twice. After a step forward over several times, the callback
+    /// So its result must depend only on its argument. After a step back the schedule is followed
+    /// from there, so a time may occur twice. After a step forward over several times, the callback
     /// runs once. Otherwise like [`call_at_wall_time`](LoopHandle::call_at_wall_time).
     ///
     /// # Errors

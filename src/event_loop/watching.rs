@@ -11,7 +11,7 @@ use crate::handle::Key;
 
 /// The callback of a watched source.
 ///
-/// `repr(C)`: in this order an event reads only the first 40 bytes of the allocation, mostly one
+/// `repr(C)`: in this order an event reads only the first 40 bytes of the allocation, usually one
 /// cache line. Reference counts and a small capture are included.
 #[repr(C)]
 pub(crate) struct Watching<T, F> {
@@ -45,7 +45,7 @@ where
     }
 }
 
-/// Makes the callback `key` of a source that another callback has given up.
+/// Creates the callback `key` for a source that another callback has given up.
 pub(super) fn adopt<S, T, F>(
     el: &LoopHandle<S>,
     key: Key,

@@ -30,9 +30,9 @@ mod loom_tests;
 #[cfg(all(not(loom), test))]
 mod tests;
 
-/// A wakeup: ends the loop's sleep from another thread.
+/// A wakeup: wakes the loop from another thread.
 pub(crate) trait WakeLoop {
-    /// Makes the selector report the wakeup. Wakes before the next drain are merged.
+    /// Makes the selector report the wakeup. Wakes before the next drain are coalesced.
     fn wake(&self) -> io::Result<()>;
     /// Ends the effect of earlier wakes.
     fn drain(&self) -> io::Result<()>;
@@ -56,7 +56,7 @@ struct SharedQueue<T> {
     /// True if the loop will check the queue without a wake. Written under the lock only, and read
     /// without it.
     notified: AtomicBool,
-    /// The process with the threads that send here.
+    /// The process that the sending threads belong to.
     process: Process,
     /// The queue of a forked child. The child cannot use the inherited one: a thread of the parent
     /// may have held its lock at the fork, and nothing unlocks it in the child.

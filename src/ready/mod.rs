@@ -1,4 +1,4 @@
-//! The ready deque: keys of handles that are due, in order.
+//! The ready deque: keys of due callbacks and tasks, in order.
 //!
 //! Sources feed it and the loop runs it. It holds keys, never closures. Cancelling a callback
 //! empties its slot in the arena; the key that stays behind here no longer matches.

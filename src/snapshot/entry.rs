@@ -1,4 +1,4 @@
-//! One registration of a loop, as a snapshot found it.
+//! One registration of a loop, at the time of a snapshot.
 
 use std::fmt;
 use std::os::fd::RawFd;
@@ -30,7 +30,7 @@ pub enum EntryKind {
     Server,
     /// A datagram endpoint.
     Datagrams,
-    /// A connection that is being made.
+    /// A connection attempt.
     Connecting,
     /// The handler of a signal.
     Signal,
@@ -44,7 +44,7 @@ pub enum EntryKind {
     Descriptor,
     /// A job of the blocking pool.
     Job,
-    /// A [`TaskGroup`](crate::TaskGroup) that runs.
+    /// A running [`TaskGroup`](crate::TaskGroup).
     Group,
     /// A [`CancelScope`](crate::CancelScope) that runs a future.
     Scope,
@@ -59,7 +59,7 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    /// Returns the kind in lower case, as the table and the JSON text have it.
+    /// Returns the kind in lower case, as in the table and the JSON text.
     pub fn as_str(self) -> &'static str {
         match self {
             EntryKind::Closure => "closure",
@@ -96,21 +96,20 @@ impl fmt::Display for EntryKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EntryState {
-    /// It is queued: a callback that is due, a task that was spawned or woken, a job that waits for
-    /// a thread.
+    /// Queued: a due callback, a task that was spawned or woken, a job that waits for a thread.
     Pending,
-    /// It runs: it took the snapshot, or it runs on another thread.
+    /// Running: it took the snapshot, or runs on another thread.
     Running,
-    /// It waits for an event.
+    /// Waiting for an event.
     Waiting,
-    /// No event can reach it: a watcher without interest, a timer without a deadline.
+    /// Not reachable by any event: a watcher without interest, a timer without a deadline.
     Paused,
-    /// The task has ended, and its output was not taken.
+    /// A task that has ended, with an output that was not taken yet.
     Done,
 }
 
 impl EntryState {
-    /// Returns the state in lower case, as the table and the JSON text have it.
+    /// Returns the state in lower case, as in the table and the JSON text.
     pub fn as_str(self) -> &'static str {
         match self {
             EntryState::Pending => "pending",
@@ -132,11 +131,11 @@ impl fmt::Display for EntryState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wait {
-    /// The end of this time. `None` for a time that never ends.
+    /// A deadline, after this time. `None` if it never comes.
     Time(Option<Duration>),
     /// Readiness of a descriptor.
     Descriptor {
-        /// The number of the descriptor.
+        /// The fd.
         fd: RawFd,
         /// The directions that the task waits for.
         interest: Interest,
@@ -145,9 +144,10 @@ pub enum Wait {
     Task(Handle),
 }
 
-/// A registration, as a [`Snapshot`](super::Snapshot) found it.
+/// A registration in a [`Snapshot`](super::Snapshot).
 ///
-/// Methods for what a kind does not have return `None`. Displayed, it is a row of the table.
+/// A method returns `None` if the entry's kind does not have the value. `Display` writes a row of
+/// the table.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub(crate) kind: EntryKind,
@@ -163,7 +163,7 @@ pub struct Entry {
     pub(crate) details: Option<Box<Details>>,
 }
 
-/// Facts that few kinds have.
+/// Details that few kinds have.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Details {
     pub(crate) fd: Option<RawFd>,
@@ -185,10 +185,10 @@ pub(crate) struct Details {
     pub(crate) waiting_since: Option<u64>,
 }
 
-/// Facts about a callback that only its owner has.
+/// Details about a callback that only its owner has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// True if the callback runs, so that the others cannot be read.
+    /// True if the callback is running, so that the other fields cannot be read.
     pub(crate) is_running: bool,
     /// True if it keeps the loop running although no event can reach it.
     pub(crate) is_backing_off: bool,
@@ -237,19 +237,19 @@ impl Entry {
         self.handle
     }
 
-    /// Returns the name that [`set_name`](crate::LoopHandle::set_name) gave, or that of a job.
+    /// Returns the name set by [`set_name`](crate::LoopHandle::set_name), or the name of a job.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// Returns the place of the call that registered, spawned or submitted it.
+    /// Returns the source location of the call that registered, spawned or submitted it.
     pub fn location(&self) -> Option<&'static Location<'static>> {
         self.location
     }
 
     /// Returns the number of ticks since the registration, at most 2^30 - 1. A task has an age if
     /// the loop keeps [histories](crate::EventLoopBuilder::await_lines). Queued closures and jobs
-    /// have none.
+    /// have no age.
     pub fn age(&self) -> Option<u64> {
         self.age
     }
@@ -270,18 +270,18 @@ impl Entry {
         self.keeps_alive
     }
 
-    /// Returns the index of the entry that contains it: of a task in a group, the group; of a group
-    /// or a scope, the scope, the group or the task around it.
+    /// Returns the index of the enclosing entry: the group of a task, or the scope, group or task
+    /// around a group or a scope.
     pub fn parent(&self) -> Option<usize> {
         self.parent
     }
 
-    /// Returns the number of the descriptor.
+    /// Returns the fd.
     pub fn fd(&self) -> Option<RawFd> {
         self.detail(|it| it.fd)
     }
 
-    /// Returns the type of the descriptor's file, or `None` if the number is not open.
+    /// Returns the type of the descriptor's file, or `None` if the fd is not open.
     pub fn file(&self) -> Option<FileType> {
         self.detail(|it| it.file)
     }
@@ -301,8 +301,8 @@ impl Entry {
         self.details.as_ref()?.peer.as_ref()
     }
 
-    /// Returns the number of bytes in the write queue of a connection or a datagram endpoint. The
-    /// one that took the snapshot has none.
+    /// Returns the number of bytes in the write queue of a connection or a datagram endpoint.
+    /// `None` for the one that took the snapshot.
     pub fn queued(&self) -> Option<usize> {
         self.detail(|it| it.queued)
     }
@@ -312,7 +312,7 @@ impl Entry {
         self.detail(|it| it.connections)
     }
 
-    /// Returns the time to the deadline of a timer; zero if it is due.
+    /// Returns the time until the deadline of a timer; zero if it is due.
     pub fn due_in(&self) -> Option<Duration> {
         self.detail(|it| it.due_in)
     }
@@ -332,7 +332,7 @@ impl Entry {
         self.detail(|it| it.signal)
     }
 
-    /// Returns the number of the process.
+    /// Returns the process id.
     pub fn pid(&self) -> Option<u32> {
         self.detail(|it| it.pid)
     }
@@ -342,32 +342,32 @@ impl Entry {
         self.detail(|it| it.stage)
     }
 
-    /// Returns the number of [`Remote`](crate::Remote)s that the entry stands for.
+    /// Returns the number of [`Remote`](crate::Remote)s that the entry represents.
     pub fn count(&self) -> Option<usize> {
         self.detail(|it| it.count)
     }
 
-    /// Returns the events that a task waits for, as far as the loop delivers them. A task that
-    /// waits for a promise or for another thread has none.
+    /// Returns the events that a task waits for, if the loop delivers them: a task that waits for a
+    /// promise or for another thread has none.
     pub fn waits(&self) -> &[Wait] {
         self.details.as_deref().map_or(&[], |it| &it.waits)
     }
 
     /// Returns the futures of this crate that the task waits for, with the lines that await them,
-    /// in the order of the last polls. Empty if the loop does not keep
-    /// [them](crate::EventLoopBuilder::await_lines), and for a task that does not wait.
+    /// in the order of the last polls. Empty if the loop does not
+    /// [record](crate::EventLoopBuilder::await_lines) them, and for a task that does not wait.
     ///
-    /// The line is that of the innermost `.await` in code of the user: inside a
-    /// [`timeout`](crate::timeout()) around an `async` block, for example, it is in the block.
-    /// Three kinds of lines are less exact. A future that a combinator of another crate polls, such
-    /// as `join!`, has a line of that crate. A boxed future, and a future that is the whole task,
-    /// has the line of the spawn. A task that waits only for a future of another crate has none, or
-    /// one of the futures that it polled in the same turn.
+    /// The line is that of the innermost `.await` in user code: for a [`timeout`](crate::timeout())
+    /// around an `async` block, for example, it is in the block. Three kinds of lines are less
+    /// exact. A future polled by a combinator of another crate, such as `join!`, has a line of that
+    /// crate. A boxed future, and a future that is the whole task, has the line of the spawn. A
+    /// task that waits only for a future of another crate has no line, or that of another future
+    /// polled in the same turn.
     pub fn awaits(&self) -> &[Await] {
         self.details.as_deref().map_or(&[], |it| &it.awaits)
     }
 
-    /// Returns the tick of the task's last turn, since which it waits. `None` like for
+    /// Returns the tick of the task's last turn, since which it has been waiting. `None` like for
     /// [`awaits`](Entry::awaits).
     pub fn waiting_since(&self) -> Option<u64> {
         self.detail(|it| it.waiting_since)

@@ -1,9 +1,9 @@
-//! Everything that a loop holds, as values: registrations, tasks, jobs, and what keeps it running.
+//! The contents of a loop as plain values: registrations, tasks, jobs, and what keeps it running.
 //!
 //! [`LoopHandle::snapshot`](crate::LoopHandle::snapshot) copies the tables of the loop. A snapshot
-//! has no reference into the loop, so it can be kept, compared with a later one, and sent to
-//! another thread. The loop pays nothing for it before: no list is kept, and a callback's count of
-//! runs is one instruction.
+//! contains no references into the loop, so it can be kept, compared with a later one, and sent to
+//! another thread. It costs the loop nothing until it is taken: no list is kept, and counting the
+//! runs of a callback takes one instruction.
 //!
 //! ```
 //! use mainspring::EventLoop;
@@ -27,8 +27,8 @@
 //! | file | contents |
 //! |---|---|
 //! | `entry` | one registration |
-//! | `places` | counts by the place of registration |
-//! | `table`, `tree`, `json` | the forms of a snapshot, for people and for programs |
+//! | `places` | counts by place of registration |
+//! | `table`, `tree`, `json` | output formats for people and programs |
 
 mod entry;
 mod json;
@@ -48,10 +48,10 @@ pub use self::tree::Tree;
 pub use crate::awaits::Await;
 use crate::handle::Handle;
 
-/// Everything that a loop held when it was taken. Returned by
+/// The contents of a loop at the time of the call. Returned by
 /// [`LoopHandle::snapshot`](crate::LoopHandle::snapshot).
 ///
-/// Displayed, it is a table with a row for each entry; `*` marks what [keeps the loop
+/// `Display` writes a table with a row for each entry; `*` marks entries that [keep the loop
 /// running](Snapshot::keeps_alive).
 ///
 /// ```
@@ -76,8 +76,8 @@ impl Snapshot {
         self.tick
     }
 
-    /// Returns all entries: callbacks in the order of their slots, tasks, what runs inside of
-    /// tasks, jobs.
+    /// Returns all entries: callbacks in slot order, tasks, the scopes and groups inside tasks, and
+    /// jobs.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -98,14 +98,15 @@ impl Snapshot {
         self.entries.iter().find(|entry| entry.handle == handle)
     }
 
-    /// Returns the entries for which [`run`](crate::EventLoop::run) waits. Without any, `run`
+    /// Returns the entries for which [`run`](crate::EventLoop::run) waits. If there are none, `run`
     /// returns.
     pub fn keeps_alive(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.keeps_alive)
     }
 
-    /// Counts the entries by kind and place, the most frequent first. For a loop with very many,
-    /// [`LoopHandle::count_by_place`](crate::LoopHandle::count_by_place) counts without a snapshot.
+    /// Counts the entries by kind and place, the most frequent first. For a loop with very many
+    /// entries, [`LoopHandle::count_by_place`](crate::LoopHandle::count_by_place) counts without a
+    /// snapshot.
     pub fn by_place(&self) -> Vec<PlaceCount> {
         let mut places = Places::default();
         for entry in &self.entries {
@@ -116,15 +117,16 @@ impl Snapshot {
         places.sorted()
     }
 
-    /// Returns the tasks with the groups, scopes and shields inside of them, for display.
+    /// Returns the tasks with the groups, scopes and shields inside them, for display.
     pub fn tree(&self) -> Tree<'_> {
         Tree::new(&self.entries)
     }
 
     /// Returns the snapshot as a JSON object on one line, with the fields `tick` and `entries`.
     ///
-    /// An entry has `kind`, `state`, `foreground` and `keeps_alive`. It has the other fields, which
-    /// have the names of the methods of [`Entry`], only if it has the value. Times are in seconds.
+    /// An entry has `kind`, `state`, `foreground` and `keeps_alive`. The other fields are named
+    /// like the methods of [`Entry`], and are present only if they have a value. Times are in
+    /// seconds.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::new()?;

@@ -1,4 +1,4 @@
-//! Counts by the place of registration.
+//! Counts by place of registration.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use std::ptr;
 
 use super::EntryKind;
 
-/// The number of registrations of one kind that one place has made.
+/// The number of registrations of one kind made at one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaceCount {
     kind: EntryKind,
@@ -46,7 +46,7 @@ pub(crate) struct Places {
     /// Indices of `counts`. The value of a place is hashed, because a line that several crates
     /// instantiate has several constants.
     indices: HashMap<(EntryKind, &'static Location<'static>), usize>,
-    /// The index that was used last: registrations of one place mostly lie side by side.
+    /// The index that was used last: registrations of one place are usually adjacent.
     latest: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The tree of a snapshot: tasks, and the groups, scopes and shields inside of them.
+//! The tree of a snapshot: tasks, and the groups, scopes and shields inside them.
 
 use std::fmt;
 
@@ -6,10 +6,11 @@ use super::EntryKind;
 use super::entry::Entry;
 use super::table;
 
-/// The tasks of a [`Snapshot`](super::Snapshot), with what runs inside of each, for display.
+/// The tasks of a [`Snapshot`](super::Snapshot), with the scopes and groups inside each, for
+/// display.
 ///
-/// A task of a [`TaskGroup`](crate::TaskGroup) is below its group, and a group below the scope or
-/// the task that runs it. Each line has the state, the place and what the task waits for.
+/// A task of a [`TaskGroup`](crate::TaskGroup) is below its group, and a group is below the scope
+/// or task that runs it. Each line has the state, the place and the waits of the task.
 ///
 /// ```
 /// use mainspring::{EventLoop, TaskGroup, sleep};
@@ -34,7 +35,7 @@ pub struct Tree<'a> {
     entries: &'a [Entry],
     /// Indices of the entries below each entry.
     below: Vec<Vec<usize>>,
-    /// Indices of the entries below none.
+    /// Indices of the root entries.
     roots: Vec<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! The queue of `call_soon`: closures that run in the next tick, in order.
+//! The `call_soon` queue: closures that run in the next tick, in order.
 //!
 //! They run in insertion order, so a queue is enough, without an arena: a key is a sequence number,
 //! and the front is always the next one to run.

@@ -1,14 +1,13 @@
-//! The timer queue: returns the keys of due timers. It reads no clock and is independent of the
-//! loop.
+//! The timer queue, which returns the keys of due timers. It reads no clock and is independent of
+//! the loop.
 //!
 //! Time is in nanoseconds since the loop's start. The deadline [`NEVER`] is accepted and never due.
 //! Timers with equal deadlines are due in the order in which they were armed.
 //!
-//! Daemons push deadlines back and cancel timers far more often than they let them expire. So a
-//! timer with a deadline beyond the horizon is not queued at all. It is one of the
-//! [`FarTimers`], which cost one bit each. When the [`Queue`] is empty, all far timers are queued
-//! at once, and the latest of their deadlines becomes the new horizon. Most timeouts that are set
-//! from then on lie beyond it.
+//! Daemons postpone and cancel timers far more often than they let them expire. So a timer with a
+//! deadline beyond the horizon is not queued at all. It is one of the [`FarTimers`], which cost one
+//! bit each. When the [`Queue`] is empty, all far timers are queued at once, and the latest of
+//! their deadlines becomes the new horizon. Most timeouts that are set from then on lie beyond it.
 //!
 //! Effect of the far timers, in nanoseconds per timer, for a million timers that are due within a
 //! minute:
@@ -59,12 +58,12 @@ use queue::{Queue, QueueEntry};
 /// The deadline that is never due.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// Number of stale entries that are never worth a sweep. Smaller in tests, which then need few
-/// steps.
+/// Maximum number of stale entries that are not worth a sweep. Smaller in tests, which then need
+/// few steps.
 const MIN_STALE: usize = if cfg!(test) { 4 } else { 16 };
 
-/// The place of a timer. After [`Timers::remove`] another timer may get it, so the caller must not
-/// use it any longer.
+/// The slot of a timer. After [`Timers::remove`] another timer may get it, so the caller must no
+/// longer use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerSlot(u32);
 
@@ -211,7 +210,7 @@ impl Timers {
         if self.is_any_armed() { self.soonest().map(|entry| entry.deadline) } else { None }
     }
 
-    /// Returns true if a timer has a deadline other than [`NEVER`]. Two loads, for each tick.
+    /// Returns true if a timer has a deadline other than [`NEVER`]. Two loads per tick.
     #[inline]
     pub(crate) fn is_any_armed(&self) -> bool {
         self.live_entries > 0 || !self.far.is_empty()

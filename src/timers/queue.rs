@@ -1,14 +1,14 @@
 //! A quicksort that stops as soon as it has found the soonest entries (a "quickheap").
 //!
 //! Most timers are cancelled or pushed back long before they are due, so sorting all of them would
-//! be wasted work. Only the few soonest entries, the run, are kept in order. All others lie
-//! unsorted in piles, each pile later than the one before it. An entry joins its pile without a
+//! be wasted work. Only the few soonest entries, the run, are kept in order. All others are in
+//! unsorted piles, each pile later than the one before it. An entry joins its pile without a
 //! comparison with the entries in it. When the run is used up, the soonest pile is halved until it
 //! is sorted or short enough to sort. The halves that are cut off remain as piles. Timeouts of
 //! equal length arrive in order, and stay in order.
 //!
-//! Run and piles lie one after another in one vector, the soonest first. So cutting works in place,
-//! and the memory is that of the entries and of those that were taken recently.
+//! Run and piles are stored one after another in one vector, the soonest first. So cutting works in
+//! place, and the memory is that of the entries and of those that were taken recently.
 //!
 //! Candidates, in nanoseconds per timer, for a million timers that are due within a minute. All
 //! push back lazily and have no far timers. All but the heap with positions have stale entries:

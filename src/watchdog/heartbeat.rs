@@ -1,4 +1,4 @@
-//! The turn that runs, as any thread reads it.
+//! The running turn, readable from any thread.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use mainspring_sys::process::Process;
 use crate::metrics::Page;
 use crate::tape::{LiveTape, Turn};
 
-/// The turn that a loop runs now, readable from any thread while it does not return. Returned by
+/// The running turn of a loop, readable from any thread, even while it is stuck. Returned by
 /// [`LoopHandle::heartbeat`](crate::LoopHandle::heartbeat).
 ///
 /// ```
@@ -45,7 +45,7 @@ pub struct Heartbeat {
 }
 
 struct Shared {
-    /// `None` if the loop could not make a tape.
+    /// `None` if the tape could not be created.
     tape: Option<LiveTape>,
     page: Arc<Page>,
     /// Start of the loop's time.
@@ -60,9 +60,9 @@ struct Shared {
 pub struct RunningTurn {
     /// The turn: its kind, its place with its name, and its cause.
     pub turn: Turn,
-    /// Number of the tick. It may be one too low or too high if the turn has just ended.
+    /// Number of the tick. It may be off by one if the turn has just ended.
     pub tick: u64,
-    /// Time since the turn began. It has no meaning if the loop has another clock than
+    /// Time since the turn began. Meaningless if the loop has another clock than
     /// [`MonotonicClock`](crate::MonotonicClock).
     pub lasted: Duration,
 }
@@ -79,8 +79,8 @@ impl Heartbeat {
         Heartbeat { shared: Arc::new(Shared { tape, page, start, process, is_closed }) }
     }
 
-    /// Returns the turn that runs now: a callback, or a poll of a task. `None` while the loop
-    /// sleeps or does not run, after it was closed, and in a forked child.
+    /// Returns the running turn: a callback, or a poll of a task. `None` while the loop sleeps or
+    /// does not run, after it was closed, and in a forked child.
     pub fn running(&self) -> Option<RunningTurn> {
         if self.is_closed() {
             return None;

@@ -1,14 +1,14 @@
 //! The heartbeat of a loop, and a thread that watches it.
 //!
-//! A heartbeat is the last record of a tape. The loop writes one for each turn, and any thread
-//! reads it, while the turn goes on. A loop that has no tape gets a short one in memory.
+//! A heartbeat is the last record of a tape. The loop writes one for each turn, and any thread can
+//! read it while the turn is running. A loop without a tape gets a short one in memory.
 //!
 //! | file | contents |
 //! |---|---|
-//! | `heartbeat` | the turn that runs, for any thread |
+//! | `heartbeat` | the running turn, for any thread |
 //! | `settings` | the settings of a watchdog |
 //! | `thread` | its thread, and the guard that ends it |
-//! | `stall` | what it reports |
+//! | `stall` | its reports |
 
 mod heartbeat;
 mod settings;

@@ -9,18 +9,18 @@ use super::stall::Stall;
 use super::thread::{self, Settings, WatchdogGuard};
 use crate::error::{Error, Result};
 
-/// A thread that reports callbacks and tasks which do not return, while they run.
+/// A thread that reports stuck callbacks and tasks while they are still running.
 ///
-/// It reads the [`Heartbeat`] four times in the limit. A turn that it sees for the whole limit is a
-/// stall, and is reported once. A process that was stopped has no stall because of that. Five
-/// stalls a minute are reported, the others are counted.
+/// It samples the [`Heartbeat`] four times per limit. A turn that it sees for the whole limit is a
+/// stall, and is reported once. Time during which the process was stopped is not a stall. At most
+/// five stalls a minute are reported; the others are counted.
 ///
-/// [`Service::keep_watchdog`](crate::service::Service::keep_watchdog) is another thing: it is no
+/// [`Service::keep_watchdog`](crate::service::Service::keep_watchdog) is different: it is not a
 /// thread, and pings the watchdog of the service manager.
 ///
 /// [`spawn`](Watchdog::spawn) returns a guard, which ends the thread when it is dropped. So keep it
-/// in a variable: `let _watchdog = ..`, because `let _ = ..` drops it at once. The guide has a
-/// [stuck daemon](crate::guide::debugging_a_stuck_daemon#the-daemon-reports-it-itself) with one.
+/// in a variable: `let _watchdog = ..`, because `let _ = ..` drops it at once. The guide shows one
+/// in a [stuck daemon](crate::guide::debugging_a_stuck_daemon#the-daemon-reports-it-itself).
 ///
 /// ```
 /// use mainspring::{EventLoop, Watchdog};
@@ -68,10 +68,10 @@ impl Watchdog {
         self
     }
 
-    /// Writes the tape to this file before each report, in place of an older one. It has the mode
+    /// Writes the tape to this file before each report, replacing an older one. The file has mode
     /// 0600, and [`Tape::open`](crate::Tape::open) reads it. Without a
-    /// [recorder](crate::EventLoopBuilder::record) it has the last 1000 turns since the heartbeat
-    /// was made.
+    /// [recorder](crate::EventLoopBuilder::record) it contains the last 1000 turns since the
+    /// heartbeat was created.
     pub fn write_tape(mut self, path: impl AsRef<Path>) -> Watchdog {
         self.settings.tape = Some(path.as_ref().to_owned());
         self
@@ -83,8 +83,8 @@ impl Watchdog {
         self
     }
 
-    /// Starts the thread. It blocks all signals, so that it takes none of the others' signals. It
-    /// ends when the guard is dropped, or within a quarter of the limit after the loop was closed.
+    /// Starts the thread. It blocks all signals, so that other threads handle them. It ends when
+    /// the guard is dropped, or within a quarter of the limit after the loop was closed.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! A turn that takes too long, as a watchdog reports it.
+//! A turn that takes too long, as reported by a watchdog.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use crate::tape::Turn;
 
 /// A turn that has not ended within the limit of a [`Watchdog`](crate::Watchdog).
 ///
-/// Displayed, it is one line: `callback src/log.rs:90 has been running for 252.1ms, in tick 17`.
+/// `Display` writes one line: `callback src/log.rs:90 has been running for 252.1ms, in tick 17`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Stall {
@@ -17,7 +17,7 @@ pub struct Stall {
     /// Number of the tick.
     pub tick: u64,
     /// Time for which the watchdog has seen it running: at most a quarter of the limit less than
-    /// it did.
+    /// the real time.
     pub lasted: Duration,
     /// Number of stalls that were not reported since the last report, because of the rate limit.
     pub suppressed: u64,

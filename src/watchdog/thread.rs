@@ -17,14 +17,14 @@ use super::heartbeat::{Heartbeat, RunningTurn};
 use super::stall::Stall;
 use crate::log_text::write_line;
 
-/// Number of samples in the time of the limit.
+/// Number of samples per limit.
 const SAMPLES: u32 = 4;
 /// Number of reports in a period.
 const BURST: u32 = 5;
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// Ends the thread of a [`Watchdog`](super::Watchdog) when it is dropped, and waits for its end. A
-/// report that is under way delays the drop, unless the report itself drops the guard.
+/// report in progress delays the drop, unless the report itself drops the guard.
 #[must_use = "the watchdog ends when its guard is dropped"]
 pub struct WatchdogGuard {
     stop: Arc<Stop>,
@@ -120,7 +120,7 @@ fn report(
     }
 }
 
-/// The turn that the last samples have seen.
+/// The turn seen by the last samples.
 #[derive(Default)]
 struct Seen {
     /// Number of turns that had begun.
@@ -132,10 +132,11 @@ struct Seen {
 }
 
 impl Seen {
-    /// Adds a sample. Returns how long the turn was seen, if that is a stall that was not reported.
+    /// Adds a sample. Returns how long the turn was seen, if it is a stall that was not reported
+    /// yet.
     ///
-    /// It takes a number of samples as well: after the process was stopped, one sample can be as
-    /// late as the limit.
+    /// A minimum number of samples is required as well: after the process was stopped, one sample
+    /// can be as late as the limit.
     fn look(&mut self, turns: u64, now: Instant, limit: Duration) -> Option<Duration> {
         if turns != self.turns || self.since.is_none() {
             *self = Seen { turns, since: Some(now), samples: 0, is_reported: false };

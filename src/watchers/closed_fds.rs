@@ -1,8 +1,9 @@
 //! Watched fds that were closed behind the loop's back.
 //!
-//! Safe code can do that: `mem::forget(Io::new(&stream)?)` leaves an entry, and then the stream is
-//! closed. The number's next owner finds the stale entry and replaces it. The selector detects the
-//! new file if the fd was registered in the kernel, and [`FileId`] if its callbacks were paused.
+//! Safe code can do that: `mem::forget(Io::new(&stream)?)` leaves an entry behind when the stream
+//! is closed. The next owner of the fd number finds the stale entry and replaces it. The selector
+//! detects the new file if the fd was registered in the kernel, and [`FileId`] if its callbacks
+//! were paused.
 //!
 //! If the same file gets its number back by dup(2), nothing was lost.
 

@@ -29,7 +29,7 @@ impl FdIndex {
         self.by_fd[at] = index + 1;
     }
 
-    /// Removes the entry of an fd, unless the fd has another entry by now.
+    /// Removes the entry of an fd, unless the fd now has another entry.
     pub(super) fn remove(&mut self, fd: RawFd, index: u32) {
         match usize::try_from(fd).ok().and_then(|fd| self.by_fd.get_mut(fd)) {
             Some(stored) if *stored == index + 1 => *stored = 0,

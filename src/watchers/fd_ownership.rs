@@ -1,7 +1,7 @@
-//! Ownership of a watched fd: its source closes it, or code that the loop does not see.
+//! Ownership of a watched fd: closed by its source, or by code that the loop does not see.
 //!
 //! A C library that is driven by the loop (libcurl, c-ares, libpq) may close a socket and open the
-//! next one inside one call. The kernel gives out the lowest free number, which is the same one.
+//! next one inside one call. The kernel assigns the lowest free number, which is the same one.
 //! epoll(7) and kqueue(2) drop their registration with the old file, while the number in the table
 //! looks unchanged. So `set_interest` always calls the kernel for such a borrowed fd. A source that
 //! closes its own fd does so after the loop has deregistered it, and needs no such call.

@@ -6,8 +6,8 @@
 //!   empty, the fd is not registered in the kernel. Table and kernel change together, at once.
 //! * The kernel's token for an owned fd with one callback is that callback's key. Any other fd has
 //!   the token of its entry. A token with an old generation reaches no callback.
-//! * A borrowed fd may become another file under the same number. A new interest then applies to
-//!   the new file, and late events of the old file reach no callback.
+//! * A borrowed fd number may come to refer to another file. A new interest then applies to the new
+//!   file, and late events of the old file reach no callback.
 //! * An error of the selector leaves the table as it was.
 //! * Memory is given back after a peak, see [`free_list`](crate::arena::free_list). An entry takes
 //!   about 130 bytes, and each number up to the highest watched fd takes 4.
@@ -138,8 +138,8 @@ impl Watchers {
             self.release_if_empty(index);
             return Err(error);
         }
-        // Only now: the index has four bytes for each lower number, and a number that is not open
-        // may be `RawFd::MAX`.
+        // Only now: the index takes four bytes for each lower number, and an invalid number may be
+        // `RawFd::MAX`.
         let fd = self.entry(index).fd;
         self.fd_index.set(fd, index);
         Ok(WatcherId::new(index, role))
@@ -333,8 +333,8 @@ impl Watchers {
 
     /// Queues the callbacks of all ready fds, the reader before the writer.
     ///
-    /// A callback that has the fd alone is not looked up here. Its readiness is queued as the
-    /// kernel reported it, without the mask of its interest: see [`is_solicited`].
+    /// The only callback of an fd is not looked up here. Its readiness is queued as the kernel
+    /// reported it, without the mask of its interest: see [`is_solicited`].
     #[inline]
     pub(crate) fn feed(&self, events: &Events, ready: &mut ReadyDeque) -> FeedResult {
         let mut result = FeedResult::default();
