@@ -9,6 +9,7 @@ mod house_rules {
     mod awaits;
     mod circles;
     mod contract;
+    mod dependencies;
     mod layers;
     mod links;
     mod prose;

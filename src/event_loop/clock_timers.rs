@@ -77,6 +77,8 @@ impl LoopCore {
             self.record_clock_timers(|| {
                 self.feed_timebase(timebase, has_jumped || was_set, tasks);
             });
+            #[cfg(feature = "tracing")]
+            tasks.record_timers();
             self.arm_timebase(timebase);
         }
     }

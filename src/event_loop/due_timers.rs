@@ -45,6 +45,8 @@ impl LoopCore {
         });
         drop(ready);
         self.page.timers_run.add(fed);
+        #[cfg(feature = "tracing")]
+        tasks.record_timers();
         if reports_due {
             self.flush_reports();
         }

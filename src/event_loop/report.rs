@@ -81,6 +81,9 @@ pub enum ReportKind {
     Tape,
     /// A call of [`Transport::write`](crate::net::Transport::write), in debug mode.
     Write,
+    /// A subscriber of the crate tracing. Its location is in this library.
+    #[cfg(feature = "tracing")]
+    Subscriber,
 }
 
 impl fmt::Display for ReportKind {
@@ -99,6 +102,8 @@ impl fmt::Display for ReportKind {
             ReportKind::Waker => "waker",
             ReportKind::Tape => "tape",
             ReportKind::Write => "write",
+            #[cfg(feature = "tracing")]
+            ReportKind::Subscriber => "subscriber",
         })
     }
 }

@@ -31,6 +31,9 @@ pub(crate) trait TaskLayer {
     fn is_watching(&self, key: Key) -> bool;
     /// Feeds `key` at its deadline.
     fn feed_timer(&self, key: Key, ready: &mut ReadyDeque);
+    /// Records the wakes of the timers that were fed, when nothing is borrowed.
+    #[cfg(feature = "tracing")]
+    fn record_timers(&self);
     /// Takes the wakes that other threads have sent, and feeds their tasks.
     fn drain_inbox(&self);
     /// Returns true if the inbox may hold wakes that did not wake the loop.

@@ -12,6 +12,8 @@ mod numbers;
 mod outside;
 mod recordings;
 mod snapshots;
+#[cfg(feature = "tracing")]
+mod tracing;
 mod waits;
 mod watchdogs;
 

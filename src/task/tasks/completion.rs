@@ -20,6 +20,8 @@ use crate::task::outcome::{JoinError, TaskEnding};
 impl Tasks {
     /// Stores the output of a task, and wakes the joiner. The future is dropped already.
     pub(super) fn finish(&self, key: Key, output: BoxedTask, ending: TaskEnding) {
+        #[cfg(feature = "tracing")]
+        self.close_span(key);
         let mut slots = self.slots.borrow_mut();
         let Some(mut task) = slots.get(key) else { return };
         let flags = &mut task.slot.flags;
@@ -124,6 +126,8 @@ impl Tasks {
             let (error, name) = (JoinError::panicked(payload).into(), name.clone());
             self.report(Report { kind: ReportKind::Task, error, location, name });
         }
+        #[cfg(feature = "tracing")]
+        self.close_span(key);
     }
 
     /// Marks a task as detached: its output will not be taken. `failure_fn` is a

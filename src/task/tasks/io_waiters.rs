@@ -202,6 +202,8 @@ impl Tasks {
         }
         // At once, not by the next tick: the task runs where a callback would.
         let must_run = self.mark_queued(first);
+        #[cfg(feature = "tracing")]
+        self.record_wake(first);
         if must_run {
             self.core.current.set(first);
             self.run(first);

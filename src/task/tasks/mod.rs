@@ -14,6 +14,7 @@
 //! | `task_port` | the tasks as the loop sees them |
 //! | `snapshot`, `traces` | the tasks in a snapshot, and their histories |
 //! | `stall` | waits that other code can end |
+//! | `spans/` | the spans of the tasks, with the feature `tracing` |
 //!
 //! # Invariants
 //!
@@ -49,6 +50,8 @@ mod io_slot;
 mod io_waiters;
 mod poll;
 mod snapshot;
+#[cfg(feature = "tracing")]
+mod spans;
 mod spawn_sites;
 mod stall;
 mod state;
@@ -99,6 +102,8 @@ pub(crate) struct Tasks {
     last_awaited: Cell<Key>,
     /// An empty queue that is kept for its memory; see `drain_inbox`.
     wakes: Cell<VecDeque<Arc<TaskWaker>>>,
+    #[cfg(feature = "tracing")]
+    spans: spans::Spans,
 }
 
 impl Tasks {
@@ -117,6 +122,8 @@ impl Tasks {
             outer_loop: Cell::new(None),
             last_awaited: Cell::new(Key::NONE),
             wakes: Cell::default(),
+            #[cfg(feature = "tracing")]
+            spans: spans::Spans::default(),
         }
     }
 
@@ -153,6 +160,8 @@ impl Tasks {
         }
         self.count_alive(1);
         self.core.feed(key);
+        #[cfg(feature = "tracing")]
+        self.note_spawn(key);
         key
     }
 
@@ -171,6 +180,8 @@ impl Tasks {
                 if self.mark_queued(key) {
                     self.core.feed(key);
                 }
+                #[cfg(feature = "tracing")]
+                self.record_wake(key);
             }
             KeyKind::Waker => self.wake_foreign(key),
             KeyKind::Io | KeyKind::Rare => {}
@@ -201,6 +212,8 @@ impl Tasks {
         let polling = self.polling.get();
         // While the task is polled, no other waker has this address.
         if waker.data() == polling.waker {
+            #[cfg(feature = "tracing")]
+            self.spans.note_waiter();
             let old = waiter.replace(polling.key);
             if old != polling.key {
                 self.forget_waiter(old);
@@ -256,10 +269,14 @@ impl Tasks {
         if self.core.limits.await_lines {
             self.begin_trace(key);
         }
+        #[cfg(feature = "tracing")]
+        self.note_spawn(key);
         key
     }
 
     pub(super) fn end_main(&self, key: Key) {
+        #[cfg(feature = "tracing")]
+        self.close_span(key);
         let slot = self.slots.borrow_mut().remove(key);
         drop(slot);
     }

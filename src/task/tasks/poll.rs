@@ -42,6 +42,8 @@ impl Tasks {
     /// the output wins. A task that was never polled is dropped without a poll.
     #[cold]
     fn run_unusual(&self, key: Key) -> bool {
+        #[cfg(feature = "tracing")]
+        self.record_pending();
         let mut slots = self.slots.borrow_mut();
         let Some(mut task) = slots.get(key) else { return false };
         let was_woken = task.slot.flags.contains(Flags::QUEUED);
@@ -187,9 +189,17 @@ impl Tasks {
     }
 
     #[inline]
-    fn begin_poll(&self, key: Key, waker: &PolledWaker) -> PollGuard<'_> {
+    fn begin_poll<'a>(&'a self, key: Key, waker: &'a PolledWaker) -> PollGuard<'a> {
+        #[cfg(feature = "tracing")]
+        let span = self.enter_span(key, waker);
         let before = self.polling.replace(Polling { key, waker: waker.waker().data() });
-        PollGuard { tasks: self, before, _budget: budget::Outer::begin_poll() }
+        PollGuard {
+            tasks: self,
+            before,
+            _budget: budget::Outer::begin_poll(),
+            #[cfg(feature = "tracing")]
+            _span: span,
+        }
     }
 
     /// Returns the spare waker, with the key of a task that has stored no waker.
@@ -250,6 +260,8 @@ struct PollGuard<'a> {
     tasks: &'a Tasks,
     before: Polling,
     _budget: budget::Outer,
+    #[cfg(feature = "tracing")]
+    _span: Option<super::spans::EnteredSpan<'a>>,
 }
 
 impl Drop for PollGuard<'_> {

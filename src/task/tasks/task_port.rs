@@ -86,6 +86,13 @@ impl TaskLayer for Tasks {
         if KeyKind::of(key) != KeyKind::Task || self.mark_queued(key) {
             ready.feed(key, Readiness::empty());
         }
+        #[cfg(feature = "tracing")]
+        self.note_timer(key);
+    }
+
+    #[cfg(feature = "tracing")]
+    fn record_timers(&self) {
+        self.record_pending();
     }
 
     fn drain_inbox(&self) {
@@ -145,6 +152,11 @@ impl TaskLayer for Tasks {
         let mut slots = self.slots.borrow_mut();
         let Some(task) = slots.get(key) else { return false };
         task.details_or_new().name = name;
+        #[cfg(feature = "tracing")]
+        {
+            drop(slots);
+            self.record_name(key);
+        }
         true
     }
 
@@ -193,6 +205,8 @@ impl TaskLayer for Tasks {
     }
 
     fn close(&self) {
+        #[cfg(feature = "tracing")]
+        self.record_pending();
         drop(self.inbox.close());
         // The table may change meanwhile: what is dropped can call the loop.
         let keys = self.slots.borrow().keys();
