@@ -106,13 +106,15 @@
 //!
 //! # Features
 //!
-//! Both are off by default.
+//! All are off by default.
 //!
 //! * `futures-io` implements `AsyncRead` and `AsyncWrite` of the crate `futures-io` for [`Io`] and
 //!   the streams of [`net`]. This makes `BufReader`, `lines` and `copy` of the crate `futures`
 //!   work.
 //! * `hyper` adds the module `hyper`, with the streams, the executor and the timer that the crate
 //!   `hyper` requires.
+//! * `tracing` opens a span for each task, and records its polls and wakes, for subscribers of the
+//!   crate `tracing`. tokio-console shows them, see [`guide::debugging_a_stuck_daemon`].
 //!
 //! # The program `mainspring`
 //!

@@ -47,7 +47,7 @@ struct Log {
     entered: Vec<u64>,
 }
 
-/// How a recorder answers to callsites.
+/// The callsites that a recorder is interested in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wants {
     Everything,

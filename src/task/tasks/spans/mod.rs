@@ -83,7 +83,7 @@ impl Spans {
 }
 
 impl Tasks {
-    /// Notes a new task, whose span is opened later.
+    /// Notes a new task. Its span is opened later.
     #[inline]
     pub(super) fn note_spawn(&self, key: Key) {
         if callsites::is_level_enabled() {
@@ -133,7 +133,7 @@ impl Tasks {
         (!flags.contains(Flags::DONE)).then_some(TaskFields { kind, name, size, location })
     }
 
-    /// Records the name of a task whose span is open. One that is opened later has it as a field.
+    /// Records the name of a task in its open span. A span that is opened later has it as a field.
     pub(super) fn record_name(&self, key: Key) {
         let Some(span) = self.spans.get(key) else { return };
         let name = self.name(key).unwrap_or_default();
