@@ -10,9 +10,11 @@ use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Id, Record};
 use tracing_core::{Dispatch, Event, Metadata, Subscriber, dispatcher};
 
+/// A function that the subscriber calls in each of its methods, with their names.
+type Hook = Rc<dyn Fn(&'static str)>;
+
 thread_local! {
-    /// A function that the subscriber calls in each of its methods, with their names.
-    static HOOK: RefCell<Option<Rc<dyn Fn(&'static str)>>> = const { RefCell::new(None) };
+    static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
 }
 
 /// The history of a span.
