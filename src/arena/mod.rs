@@ -164,6 +164,14 @@ impl<T: Entry> Arena<T> {
         }
     }
 
+    /// Returns the index of the first entry from the index `from` on, in a circle, that is
+    /// `wanted`.
+    pub(crate) fn find(&self, from: u32, wanted: impl Fn(&T) -> bool) -> Option<u32> {
+        let length = self.slots.len() as u32;
+        let start = if from < length { from } else { 0 };
+        (start..length).chain(0..start).find(|index| self.at(*index).is_some_and(&wanted))
+    }
+
     /// Returns all entries with their indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0..).zip(&self.slots).filter_map(|(index, slot)| match slot {

@@ -85,8 +85,10 @@ impl<T> KeyedArena<T> {
         self.arena.remove(key.slot & SLOT, key.generation).map(|entry| entry.value)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.arena.iter().map(|(_, entry)| &entry.value)
+    /// Returns the index of the first value from the index `from` on, in a circle, that is
+    /// `wanted`.
+    pub(crate) fn find(&self, from: u32, wanted: impl Fn(&T) -> bool) -> Option<u32> {
+        self.arena.find(from, |entry| wanted(&entry.value))
     }
 
     /// Returns the keys of all values.

@@ -98,8 +98,8 @@ pub(crate) struct Tasks {
     main_due: Cell<bool>,
     /// The loop that was running when this one began to run inside it, and whether it recorded.
     outer_loop: Cell<Option<(Option<Rc<Tasks>>, Paused)>>,
-    /// The descriptor that had a waiter at the last check.
-    last_awaited: Cell<Key>,
+    /// Index of the descriptor that had a waiter at the last check.
+    last_awaited: Cell<u32>,
     /// An empty queue that is kept for its memory; see `drain_inbox`.
     wakes: Cell<VecDeque<Arc<TaskWaker>>>,
     #[cfg(feature = "tracing")]
@@ -120,7 +120,7 @@ impl Tasks {
             polling: Cell::new(Polling { key: Key::NONE, waker: (&raw const NO_WAKER).cast() }),
             main_due: Cell::new(false),
             outer_loop: Cell::new(None),
-            last_awaited: Cell::new(Key::NONE),
+            last_awaited: Cell::new(0),
             wakes: Cell::default(),
             #[cfg(feature = "tracing")]
             spans: spans::Spans::default(),

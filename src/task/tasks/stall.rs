@@ -6,21 +6,16 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::Tasks;
 use super::io_slot::IoSlot;
-use crate::handle::Key;
 use crate::task::cancel_region::count_wakers;
 use crate::task::kept_wakers;
 
 impl Tasks {
     /// Returns true if a descriptor has a waiter.
     pub(super) fn is_descriptor_awaited(&self) -> bool {
-        let is_awaited = |slot: &mut IoSlot| slot.waiters().next().is_some();
-        let mut ios = self.ios.borrow_mut();
-        // The one that the last call has found, mostly.
-        if ios.get(self.last_awaited.get()).is_some_and(is_awaited) {
-            return true;
-        }
-        let found = ios.keys().into_iter().find(|key| ios.get(*key).is_some_and(is_awaited));
-        self.last_awaited.set(found.unwrap_or(Key::NONE));
+        let is_awaited = |slot: &IoSlot| slot.waiters().next().is_some();
+        // The search begins at the one that the last call has found, and mostly ends there.
+        let found = self.ios.borrow().find(self.last_awaited.get(), is_awaited);
+        self.last_awaited.set(found.unwrap_or(0));
         found.is_some()
     }
 

@@ -279,7 +279,7 @@ impl Table {
 
     /// Returns true if a task's own waker meets the condition.
     pub(super) fn any_waker(&self, condition: impl Fn(&Arc<TaskWaker>) -> bool) -> bool {
-        self.rare.iter().any(|rare| rare.waker.as_ref().is_some_and(&condition))
+        self.rare.find(0, |rare| rare.waker.as_ref().is_some_and(&condition)).is_some()
     }
 
     /// Passes each line that has spawned tasks of the table, with their number, to `sink`.
