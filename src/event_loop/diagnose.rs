@@ -92,8 +92,8 @@ impl<S> LoopHandle<S> {
         let mut history = core.history.borrow_mut();
         let Some(history) = history.as_mut() else { return };
         if core.tick().is_multiple_of(TICKS_PER_SAMPLE) {
-            let keys: Vec<Key> = core.agenda.ready.borrow().keys().collect();
-            let tasks = keys.into_iter().filter(|key| key.is_task_layer()).map(Queued::Task);
+            let ready = core.agenda.ready.borrow();
+            let tasks = ready.keys().filter(|key| key.is_task_layer()).map(Queued::Task);
             let soon = self.shared.soon.borrow();
             let closures = soon.iter().map(|(_, location)| Queued::Closure(location));
             history.sample(tasks.chain(closures));
