@@ -15,7 +15,8 @@ use std::time::Duration;
 use super::race::race;
 use super::scope::CancelScope;
 use crate::awaits::{around, located};
-use crate::task::{Cancelled, budget, foreign, kept_wakers};
+use crate::task::kept_wakers::{self, KeepsWakers};
+use crate::task::{Cancelled, budget, foreign};
 
 /// A two-stage shutdown. First drain: accept no new work and let running work finish. When the
 /// drain time is over, cancel the rest.
@@ -59,6 +60,12 @@ struct ShutdownState {
     waiters: Waiters,
 }
 
+impl KeepsWakers for ShutdownState {
+    fn for_each_waker(&self, visit: &mut dyn FnMut(&Waker)) {
+        self.waiters.wakers.borrow().values().for_each(visit);
+    }
+}
+
 /// The result of a [`Shutdown`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -79,12 +86,7 @@ impl Shutdown {
         let (started, waiters) = (Cell::new(false), Waiters::default());
         let state = ShutdownState { started, scope, tracked, guards, cancelled, waiters };
         let state = Rc::new(state);
-        let weak = Rc::downgrade(&state);
-        kept_wakers::add(move |visit| {
-            let Some(state) = weak.upgrade() else { return false };
-            state.waiters.wakers.borrow().values().for_each(visit);
-            true
-        });
+        kept_wakers::add_local(&state);
         Shutdown { state }
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::step_counter::step;
-use crate::task::kept_wakers;
+use crate::task::kept_wakers::{self, KeepsWakers};
 
 /// The wakes of a set of futures.
 pub(super) struct WakeSet {
@@ -28,13 +28,7 @@ impl WakeSet {
     pub(super) fn new(count: usize) -> WakeSet {
         let woken = Woken { indices: (0..count).collect(), waiter: None };
         let woken = Arc::new(Mutex::new(woken));
-        let weak = Arc::downgrade(&woken);
-        // Only tasks get its wakers.
-        kept_wakers::add(move |visit| {
-            let Some(woken) = weak.upgrade() else { return false };
-            lock(&woken).waiter.iter().for_each(visit);
-            true
-        });
+        kept_wakers::add_shared(&woken); // Only tasks get its wakers.
         WakeSet { woken }
     }
 
@@ -58,6 +52,12 @@ impl WakeSet {
     pub(super) fn poll<F: Future>(&self, index: usize, future: Pin<&mut F>) -> Poll<F::Output> {
         let waker = Waker::from(Arc::new(IndexWaker { index, woken: self.woken.clone() }));
         future.poll(&mut Context::from_waker(&waker))
+    }
+}
+
+impl KeepsWakers for Mutex<Woken> {
+    fn for_each_waker(&self, visit: &mut dyn FnMut(&Waker)) {
+        lock(self).waiter.iter().for_each(visit);
     }
 }
 

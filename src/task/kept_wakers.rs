@@ -5,37 +5,78 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::{self, Rc};
+use std::sync::{self, Arc};
 use std::task::Waker;
 
-/// Calls a function with each waker that an object keeps. Returns false if the object is gone.
-type Visit = Box<dyn Fn(&mut dyn FnMut(&Waker)) -> bool>;
+/// An object that keeps wakers.
+pub(crate) trait KeepsWakers {
+    /// Passes each waker to `visit`.
+    fn for_each_waker(&self, visit: &mut dyn FnMut(&Waker));
+}
 
 thread_local! {
     static KEEPERS: RefCell<Keepers> = const { RefCell::new(Keepers { all: Vec::new(), room: 16 }) };
 }
 
 struct Keepers {
-    all: Vec<Visit>,
+    all: Vec<Keeper>,
     /// Length at which objects that are gone leave the list.
     room: usize,
 }
 
-/// Adds an object.
-pub(crate) fn add(visit: impl Fn(&mut dyn FnMut(&Waker)) -> bool + 'static) {
+/// An object, by the kind of its reference count.
+enum Keeper {
+    Local(rc::Weak<dyn KeepsWakers>),
+    Shared(sync::Weak<dyn KeepsWakers>),
+}
+
+impl Keeper {
+    fn exists(&self) -> bool {
+        match self {
+            Keeper::Local(object) => object.strong_count() > 0,
+            Keeper::Shared(object) => object.strong_count() > 0,
+        }
+    }
+
+    fn for_each_waker(&self, visit: &mut dyn FnMut(&Waker)) {
+        match self {
+            Keeper::Local(object) => {
+                object.upgrade().iter().for_each(|it| it.for_each_waker(visit))
+            }
+            Keeper::Shared(object) => {
+                object.upgrade().iter().for_each(|it| it.for_each_waker(visit));
+            }
+        }
+    }
+}
+
+/// Adds an object of this thread.
+pub(crate) fn add_local<T: KeepsWakers + 'static>(object: &Rc<T>) {
+    let object = Rc::downgrade(object);
+    add(Keeper::Local(object));
+}
+
+/// Adds an object that wakers of other threads refer to.
+pub(crate) fn add_shared<T: KeepsWakers + 'static>(object: &Arc<T>) {
+    let object = Arc::downgrade(object);
+    add(Keeper::Shared(object));
+}
+
+fn add(keeper: Keeper) {
     KEEPERS.with_borrow_mut(|keepers| {
         if keepers.all.len() >= keepers.room {
-            keepers.all.retain(|visit| visit(&mut |_| {}));
+            keepers.all.retain(Keeper::exists);
             keepers.room = (2 * keepers.all.len()).max(16);
         }
-        keepers.all.push(Box::new(visit));
+        keepers.all.push(keeper);
     });
 }
 
 /// Counts the wakers, by their data.
 pub(crate) fn count(kept: &mut HashMap<*const (), usize>) {
     KEEPERS.with_borrow(|keepers| {
-        for visit in &keepers.all {
-            visit(&mut |waker| *kept.entry(waker.data()).or_default() += 1);
-        }
+        let mut count = |waker: &Waker| *kept.entry(waker.data()).or_default() += 1;
+        keepers.all.iter().for_each(|keeper| keeper.for_each_waker(&mut count));
     });
 }
