@@ -101,6 +101,22 @@ impl Timebase {
     pub(crate) const ALL: [Timebase; 2] = [Timebase::Wall, Timebase::Boot];
 }
 
+/// A reading of all clocks, in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// Time of the loop.
+    pub(crate) now: u64,
+    /// Times of the clocks that may jump.
+    timebases: [u64; Timebase::ALL.len()],
+}
+
+impl Times {
+    /// Returns the time of a clock that may jump.
+    pub(crate) fn of(self, timebase: Timebase) -> u64 {
+        self.timebases[timebase as usize]
+    }
+}
+
 /// A clock and the start of its loop. Users have instants; the loop counts nanoseconds since the
 /// start.
 #[derive(Debug)]
@@ -155,6 +171,12 @@ impl Timeline {
             Timebase::Wall => wall_nanos(self.clock.wall_time()),
             Timebase::Boot => nanos(self.clock.boot_time()),
         }
+    }
+
+    /// Reads all clocks.
+    pub(crate) fn times(&self) -> Times {
+        let timebases = Timebase::ALL.map(|timebase| self.nanos_in(timebase));
+        Times { now: self.now_nanos(), timebases }
     }
 
     /// Returns the nanoseconds since the start.

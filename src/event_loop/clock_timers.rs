@@ -84,11 +84,12 @@ impl LoopCore {
     }
 
     fn feed_timebase(&self, timebase: Timebase, has_jumped: bool, tasks: &dyn TaskLayer) {
-        let mut table = self.timebases.table(timebase).borrow_mut();
-        if table.timers.is_empty() {
+        let table = self.timebases.table(timebase);
+        if table.borrow().timers.is_empty() {
             return;
         }
-        let now = self.timeline.nanos_in(timebase);
+        let now = self.timeline.nanos_in(timebase); // A custom clock may use the loop.
+        let mut table = table.borrow_mut();
         let mut ready = self.agenda.ready.borrow_mut();
         let times = self.page.times();
         let fed = table.timers.feed(now, |key, deadline| {
@@ -183,11 +184,7 @@ impl LoopCore {
 
     /// Sets the timer of the loop that compares the clocks, for those without a kernel timer.
     fn arm_comparison(&self) {
-        let waits = Timebase::ALL.map(|timebase| {
-            let mut table = self.timebases.table(timebase).borrow_mut();
-            table.kernel.is_none().then(|| self.wait_for(timebase, &mut table)).flatten()
-        });
-        let deadline = waits.into_iter().flatten().min();
+        let deadline = self.first_wait(|table| table.kernel.is_none());
         let mut timers = self.timers.borrow_mut();
         match (self.timebases.comparison.get(), deadline) {
             (Some(timer), Some(deadline)) => timers.reset(timer, deadline),
@@ -200,12 +197,23 @@ impl LoopCore {
         }
     }
 
-    /// Returns the time of the loop's clock at which the first timer of another clock may be due.
-    fn wait_for(&self, timebase: Timebase, table: &mut ClockTable) -> Option<u64> {
-        let deadline = table.timers.next_deadline()?;
+    /// Returns the time of the loop's clock at which the first timer may be due, of the clocks that
+    /// are `wanted`.
+    fn first_wait(&self, wanted: impl Fn(&ClockTable) -> bool) -> Option<u64> {
+        let waits = Timebase::ALL.map(|timebase| {
+            let mut table = self.timebases.table(timebase).borrow_mut();
+            let deadline = if wanted(&table) { table.timers.next_deadline() } else { None };
+            drop(table); // A custom clock may use the loop.
+            deadline.map(|deadline| self.wait_for(timebase, deadline))
+        });
+        waits.into_iter().flatten().min()
+    }
+
+    /// Returns the time of the loop's clock at which another clock may show `deadline`.
+    fn wait_for(&self, timebase: Timebase, deadline: u64) -> u64 {
         let left = deadline.saturating_sub(self.timeline.nanos_in(timebase));
         let wait = if self.announces_jumps() { left } else { left.min(COMPARISON_INTERVAL) };
-        Some(self.timeline.now_nanos().saturating_add(wait))
+        self.timeline.now_nanos().saturating_add(wait)
     }
 
     /// Returns the time at which a host without a descriptor of the loop must call it, for the
@@ -214,11 +222,7 @@ impl LoopCore {
         if self.watchers.borrow_mut().selector().poll_fd().is_some() {
             return None;
         }
-        let waits = Timebase::ALL.map(|timebase| {
-            let mut table = self.timebases.table(timebase).borrow_mut();
-            table.kernel.is_some().then(|| self.wait_for(timebase, &mut table)).flatten()
-        });
-        waits.into_iter().flatten().min()
+        self.first_wait(|table| table.kernel.is_some())
     }
 
     /// Closes the kernel's timers of the parent, which a forked child shares.

@@ -20,8 +20,8 @@ impl LoopCore {
     /// Feeds the timers that are due.
     #[inline(never)]
     pub(crate) fn feed_timers(&self, tasks: &dyn TaskLayer) {
+        let now = self.timeline.now_nanos(); // A custom clock may use the loop.
         let mut ready = self.agenda.ready.borrow_mut();
-        let now = self.timeline.now_nanos();
         let [mut reports_due, mut children_due, mut comparison_due] = [false; 3];
         let (times, tape) = (self.page.times(), self.tape.get());
         let is_timed = times.is_some() || tape.is_some();

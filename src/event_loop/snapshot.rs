@@ -13,17 +13,10 @@ use super::LoopHandle;
 use super::callback::Callback;
 use super::source::{Hook, Source};
 use crate::callbacks::CallbackEntry;
-use crate::clock::{Timebase, time_left};
+use crate::clock::{Times, time_left};
 use crate::handle::Key;
 use crate::snapshot::{Details, Entry, EntryKind, EntryState, PlaceCount, Places, Snapshot};
 use crate::watchers::WatcherId;
-
-/// The times of all clocks, in nanoseconds.
-#[derive(Clone, Copy)]
-struct Times {
-    now: u64,
-    timebases: [u64; Timebase::ALL.len()],
-}
 
 /// # Snapshots
 impl<S> LoopHandle<S> {
@@ -52,12 +45,11 @@ impl<S> LoopHandle<S> {
     /// ```
     pub fn snapshot(&self) -> Snapshot {
         let core = self.core();
-        let now = core.timeline.now_nanos();
-        let timebases = Timebase::ALL.map(|timebase| core.timeline.nanos_in(timebase));
+        let times = core.timeline.times();
         let mut entries = Vec::new();
-        self.list_callbacks(Times { now, timebases }, &mut entries);
+        self.list_callbacks(times, &mut entries);
         self.list_closures(&mut entries);
-        self.shared.tasks.list(now, &mut entries);
+        self.shared.tasks.list(times, &mut entries);
         self.list_others(&mut entries);
         core.blocking_pool().list(&mut entries);
         Snapshot { tick: core.tick(), entries }
@@ -152,8 +144,8 @@ impl<S> LoopHandle<S> {
             }
             Source::Clock(_) | Source::Schedule(_) => {
                 details.due_in = source.clock_slot().and_then(|slot| {
-                    let now = times.timebases[slot.timebase as usize];
-                    core.timebases.deadline(slot).and_then(|deadline| time_left(now, deadline))
+                    let deadline = core.timebases.deadline(slot)?;
+                    time_left(times.of(slot.timebase), deadline)
                 });
             }
             Source::Watch(watcher) => self.describe_fd(watcher, key, details),

@@ -8,6 +8,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::report::Report;
+use crate::clock::Times;
 use crate::error::Error;
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
@@ -44,8 +45,8 @@ pub(crate) trait TaskLayer {
     fn has_descriptor_waiter(&self) -> bool;
     /// Returns true if other code has kept a waker of a task.
     fn has_foreign_wakers(&self) -> bool;
-    /// Adds the tasks to the entries of a snapshot taken at `now`.
-    fn list(&self, now: u64, entries: &mut Vec<Entry>);
+    /// Adds the tasks to the entries of a snapshot taken at `times`.
+    fn list(&self, times: Times, entries: &mut Vec<Entry>);
     /// Adds the numbers of tasks by place.
     fn count_by_place(&self, places: &mut Places);
     /// Cancels a task. Returns false if it has ended, or was cancelled before.

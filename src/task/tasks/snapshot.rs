@@ -6,7 +6,7 @@ use mainspring_sys::file_type::FileType;
 
 use super::Tasks;
 use super::state::Flags;
-use crate::clock::{Timebase, time_left};
+use crate::clock::{Timebase, Times, time_left};
 use crate::handle::Key;
 use crate::snapshot::{Entry, EntryKind, EntryState, Places, Wait};
 use crate::task::cancel_region::live_regions;
@@ -17,9 +17,9 @@ type Indices = HashMap<Key, usize>;
 
 impl Tasks {
     /// Adds the tasks, the regions inside of them, and their descriptors to `entries`.
-    pub(super) fn list_all(&self, now: u64, entries: &mut Vec<Entry>) {
+    pub(super) fn list_all(&self, times: Times, entries: &mut Vec<Entry>) {
         let tasks = self.list_tasks(entries);
-        self.list_sleeps(now, &tasks, entries);
+        self.list_sleeps(times, &tasks, entries);
         self.list_descriptors(&tasks, entries);
         self.list_joins(&tasks, entries);
         live_regions(self.loop_id(), |task| tasks.get(&task.key).copied(), entries);
@@ -64,16 +64,16 @@ impl Tasks {
         }
     }
 
-    fn list_sleeps(&self, now: u64, tasks: &Indices, entries: &mut [Entry]) {
+    fn list_sleeps(&self, times: Times, tasks: &Indices, entries: &mut [Entry]) {
         let mut add = |now, (key, deadline)| {
             if let Some(index) = tasks.get(&key) {
                 let wait = Wait::Time(time_left(now, deadline));
                 entries[*index].details_mut().waits.push(wait);
             }
         };
-        self.core.timers.borrow().armed_timers().for_each(|timer| add(now, timer));
+        self.core.timers.borrow().armed_timers().for_each(|timer| add(times.now, timer));
         for timebase in Timebase::ALL {
-            let now = self.core.timeline.nanos_in(timebase);
+            let now = times.of(timebase);
             self.core.timebases.for_each_armed(timebase, |timer| add(now, timer));
         }
     }

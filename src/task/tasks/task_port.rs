@@ -8,6 +8,7 @@ use mainspring_sys::Readiness;
 use super::Tasks;
 use super::state::Flags;
 use crate::awaits::Paused;
+use crate::clock::Times;
 use crate::error::Error;
 use crate::event_loop::loop_core::LoopCore;
 use crate::event_loop::task_port::{TaskLayer, TaskOrigin};
@@ -110,8 +111,8 @@ impl TaskLayer for Tasks {
         self.inbox.is_notified()
     }
 
-    fn list(&self, now: u64, entries: &mut Vec<Entry>) {
-        self.list_all(now, entries);
+    fn list(&self, times: Times, entries: &mut Vec<Entry>) {
+        self.list_all(times, entries);
     }
 
     fn count_by_place(&self, places: &mut Places) {

@@ -1,11 +1,11 @@
 //! Timers that follow steps of the wall clock (docs/contract.md, T7).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mainspring::testing::SimClock;
-use mainspring::{Clock, EventLoop, sleep_until_wall_time};
+use mainspring::{Clock, EventLoop, LoopHandle, sleep_until_wall_time};
 
 use crate::support::selector::counted;
 use crate::support::{loopback, on_every_selector, simulated};
@@ -252,5 +252,54 @@ fn t7_a_schedule_that_stands_still_does_not_spin() {
         .unwrap();
         el.run().unwrap();
         assert!(clock.elapsed() >= 8 * SECOND, "{:?}", clock.elapsed());
+    });
+}
+
+/// A simulated clock that uses a loop whenever the time of day is read.
+#[derive(Debug)]
+struct Busy {
+    clock: SimClock,
+    el: Rc<RefCell<Option<LoopHandle<i32>>>>,
+}
+
+impl Clock for Busy {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn wall_time(&self) -> SystemTime {
+        let el = self.el.take(); // The calls below read the clock as well.
+        if let Some(el) = &el {
+            let timer = el.call_at_wall_time(at(9000), |_, _| {}).unwrap();
+            assert!(el.cancel(timer) && !el.snapshot().entries().is_empty());
+            el.call_soon(|_, _| {});
+        }
+        self.el.replace(el);
+        self.clock.wall_time()
+    }
+
+    fn max_wait(&self, wanted: Option<Duration>) -> Option<Duration> {
+        self.clock.max_wait(wanted)
+    }
+
+    fn on_timeout(&self, wanted: Option<Duration>) {
+        self.clock.on_timeout(wanted);
+    }
+}
+
+#[test]
+fn t7_a_clock_may_use_the_loop() {
+    on_every_selector(|kind| {
+        let (clock, handle) = (SimClock::new(), Rc::default());
+        clock.set_wall_time(at(1000));
+        let busy = Busy { clock: clock.clone(), el: Rc::clone(&handle) };
+        let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(busy);
+        let mut el = builder.build_with(0).unwrap();
+        el.call_at_wall_time(at(1003), |_, calls| *calls += 1).unwrap();
+        handle.replace(Some(LoopHandle::clone(&el)));
+        assert_eq!(el.snapshot().entries().len(), 2, "the timer, and a closure of the clock");
+        el.run().unwrap();
+        assert_eq!((*el.state(), clock.elapsed()), (1, 3 * SECOND));
+        handle.take();
     });
 }
