@@ -130,7 +130,11 @@ impl<S> LoopHandle<S> {
         let schedule = move |el: &LoopHandle<S>, state: &mut S| {
             let now = el.wall_time();
             let is_due = deadline <= now;
-            match next(now) {
+            let next = next(now);
+            if !el.is_registered(key) {
+                return Ok(()); // Cancelled by `next`. Another timer may have its slot by now.
+            }
+            match next {
                 Some(next) => {
                     deadline = next;
                     let armed = if next > now { next } else { now + RETRY };

@@ -255,6 +255,29 @@ fn t7_a_schedule_that_stands_still_does_not_spin() {
     });
 }
 
+/// The schedule is due, and is not called. Its timer is free, and another one gets the slot.
+#[test]
+fn t7_a_schedule_that_is_cancelled_while_it_is_read_moves_no_other_timer() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = simulated(kind, Vec::new());
+        clock.set_wall_time(at(1050));
+        let schedule = Rc::new(Cell::new(None));
+        let (own, handle) = (schedule.clone(), LoopHandle::clone(&el));
+        let cancelling = move |now| {
+            if let Some(own) = own.take() {
+                assert!(handle.cancel(own));
+                let other = |_: &_, log: &mut Vec<_>| log.push("other");
+                handle.call_at_wall_time(at(1060), other).unwrap();
+            }
+            Some(now)
+        };
+        let added = el.call_on_wall_schedule(cancelling, |_, log| log.push("schedule")).unwrap();
+        schedule.set(Some(added));
+        el.run().unwrap();
+        assert_eq!((&el.state()[..], clock.elapsed()), (&["other"][..], 10 * SECOND));
+    });
+}
+
 /// A simulated clock that uses a loop whenever the time of day is read.
 #[derive(Debug)]
 struct Busy {
