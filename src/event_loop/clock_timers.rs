@@ -28,10 +28,17 @@ use crate::watchers::wakeup_bit;
 /// Time between two comparisons, in nanoseconds: the longest delay after a jump.
 const COMPARISON_INTERVAL: u64 = 1_000_000_000;
 
+/// The wakeups by the kernel's timers of all clocks.
+pub(super) const CLOCK_WAKEUPS: u16 = wakeup_of(Timebase::Wall) | wakeup_of(Timebase::Boot);
+
+const fn wakeup_of(timebase: Timebase) -> u16 {
+    wakeup_bit(TIMEBASES[timebase as usize])
+}
+
 impl JumpListener for LoopCore {
     fn on_jump(&self) {
         self.timebases.has_jumped.set(true);
-        self.agenda.add_wakeups(wakeup_bit(TIMEBASES));
+        self.agenda.add_wakeups(CLOCK_WAKEUPS);
     }
 }
 
@@ -70,10 +77,11 @@ impl LoopCore {
     /// Feeds the timers that are due by their clocks, and schedules after a jump.
     #[cold]
     pub(super) fn feed_timebases(&self, tasks: &dyn TaskLayer) {
-        self.agenda.remove_wakeup(wakeup_bit(TIMEBASES));
         let has_jumped = self.timebases.has_jumped.take();
         for timebase in Timebase::ALL {
-            let was_set = self.drain_kernel_timer(timebase);
+            let is_reported = self.agenda.is_wakeup_pending(wakeup_of(timebase));
+            self.agenda.remove_wakeup(wakeup_of(timebase));
+            let was_set = is_reported && self.drain_kernel_timer(timebase);
             self.record_clock_timers(|| {
                 self.feed_timebase(timebase, has_jumped || was_set, tasks);
             });
@@ -155,9 +163,10 @@ impl LoopCore {
             Timebase::Boot => ClockTimer::boot()?,
         };
         let (fd, mode) = (timer.as_fd().as_raw_fd(), TriggerMode::Level);
+        let token = TIMEBASES[timebase as usize];
         let mut watchers = self.watchers.borrow_mut();
-        watchers.selector().register(fd, TIMEBASES, Interest::READABLE, mode)?;
-        watchers.add_internal(fd, TIMEBASES, mode);
+        watchers.selector().register(fd, token, Interest::READABLE, mode)?;
+        watchers.add_internal(fd, token, mode);
         Ok(timer)
     }
 

@@ -24,7 +24,7 @@ use super::source::{Hook, Source};
 use super::timebases::Timebases;
 use crate::blocking::BlockingPool;
 use crate::children::Children;
-use crate::clock::{JumpNotice, Timeline};
+use crate::clock::{JumpNotice, Timebase, Timeline};
 use crate::diagnosis::History;
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -42,8 +42,8 @@ pub(crate) const INBOX: Token = internal_token(0);
 pub(crate) const SIGNALS: Token = internal_token(1);
 /// The token of the watch of processes.
 pub(crate) const CHILDREN: Token = internal_token(2);
-/// The token of the kernel's timers of other clocks.
-pub(crate) const TIMEBASES: Token = internal_token(3);
+/// The tokens of the kernel's timers of other clocks, by [`Timebase`].
+pub(crate) const TIMEBASES: [Token; Timebase::ALL.len()] = [internal_token(3), internal_token(4)];
 
 /// Settings of a loop that are read while it runs.
 #[derive(Debug, Clone, Copy)]

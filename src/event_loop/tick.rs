@@ -6,7 +6,8 @@ use std::time::Duration;
 use mainspring_sys::Readiness;
 
 use super::EventLoop;
-use super::loop_core::{CHILDREN, INBOX, SIGNALS, TIMEBASES};
+use super::clock_timers::CLOCK_WAKEUPS;
+use super::loop_core::{CHILDREN, INBOX, SIGNALS};
 use super::loop_handle::Shared;
 use super::source::Hook;
 use crate::error::{Error, Result};
@@ -199,14 +200,14 @@ impl<S> EventLoop<S> {
     /// the timers of other clocks.
     #[inline(always)]
     fn feed_signals(&self) -> Result<()> {
-        let pending = wakeup_bit(SIGNALS) | wakeup_bit(CHILDREN) | wakeup_bit(TIMEBASES);
+        let pending = wakeup_bit(SIGNALS) | wakeup_bit(CHILDREN) | CLOCK_WAKEUPS;
         if self.core.agenda.is_wakeup_pending(pending) { self.feed_wakeups() } else { Ok(()) }
     }
 
     fn feed_wakeups(&self) -> Result<()> {
         self.feed_pending_signals()?;
         self.core.feed_children()?;
-        if self.core.agenda.is_wakeup_pending(wakeup_bit(TIMEBASES)) {
+        if self.core.agenda.is_wakeup_pending(CLOCK_WAKEUPS) {
             self.core.feed_timebases(&*self.handle.shared.tasks);
         }
         Ok(())

@@ -222,28 +222,56 @@ fn t7_a_step_that_the_kernel_reports_is_followed() {
     if !has_strace() {
         return;
     }
-    let check = || {
+    with_steps(STEPPED, || {
         on_every_selector(|kind| {
-            let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
-            let asked = Rc::new(Cell::new(0));
-            let counter = asked.clone();
-            let next = move |_| {
-                counter.set(counter.get() + 1);
-                Some(in_an_hour())
-            };
-            el.call_on_wall_schedule(next, |_, calls: &mut i32| *calls += 1).unwrap();
-            tick(&mut el);
-            assert_eq!(asked.get(), 2);
+            let (mut el, asked) = scheduled(kind);
             let soon = SystemTime::now() + Duration::from_millis(5);
             el.call_at_wall_time(soon, |el, _| el.stop()).unwrap();
             el.run_forever().unwrap();
             assert_eq!((asked.get(), *el.state()), (3, 0), "the schedule is read again");
         });
-    };
+    });
+}
+
+const UNTOUCHED: &str = "time::kernel_timers::t7_t8_the_timer_of_a_clock_is_read_when_it_is_due";
+
+/// A timer of the boot time is due: that of the wall clock, which would report a step, is not read.
+#[test]
+fn t7_t8_the_timer_of_a_clock_is_read_when_it_is_due() {
+    if !has_strace() {
+        return;
+    }
+    with_steps(UNTOUCHED, || {
+        on_every_selector(|kind| {
+            let (mut el, asked) = scheduled(kind);
+            el.call_later_in_boot_time(Duration::from_millis(5), |el, _| el.stop()).unwrap();
+            el.run_forever().unwrap();
+            assert_eq!(asked.get(), 2);
+        });
+    });
+}
+
+/// Runs `check` in a process in which each read of a kernel's timer reports a step of the clock.
+fn with_steps(test: &str, check: impl FnOnce()) {
     let step = ["-o", "/dev/null", "-e", "trace=read", "-P", "anon_inode:[timerfd]", "-e"];
     let arguments = [&step[..], &["inject=read:error=ECANCELED"]].concat();
-    let output = alone_as(STEPPED, check, |child| under_strace(&child, &arguments));
-    assert!(output.is_none_or(|output| output.status.success()), "{STEPPED} failed");
+    let output = alone_as(test, check, |child| under_strace(&child, &arguments));
+    assert!(output.is_none_or(|output| output.status.success()), "{test} failed");
+}
+
+/// Returns a loop with a schedule, and the number of its reads: two by now.
+fn scheduled(kind: SelectorKind) -> (EventLoop<i32>, Rc<Cell<i32>>) {
+    let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
+    let asked = Rc::new(Cell::new(0));
+    let counter = asked.clone();
+    let next = move |_| {
+        counter.set(counter.get() + 1);
+        Some(in_an_hour())
+    };
+    el.call_on_wall_schedule(next, |_, calls: &mut i32| *calls += 1).unwrap();
+    tick(&mut el);
+    assert_eq!(asked.get(), 2);
+    (el, asked)
 }
 
 const SET: &str = "time::kernel_timers::t7_a_step_before_the_deadline_is_set_is_followed";
