@@ -28,7 +28,7 @@ impl Tasks {
         flags.remove(Flags::RUNNING | Flags::QUEUED);
         flags.insert(Flags::ended(ending));
         if !flags.contains(Flags::BACKGROUND) {
-            self.count_alive(-1);
+            self.remove_alive();
         }
         let detached = flags.contains(Flags::DETACHED);
         task.slot.content = Some(output);

@@ -158,18 +158,23 @@ impl Tasks {
         if self.core.limits.await_lines {
             self.begin_trace(key);
         }
-        self.count_alive(1);
+        self.add_alive();
         self.core.feed(key);
         #[cfg(feature = "tracing")]
         self.note_spawn(key);
         key
     }
 
-    /// Changes the number of tasks that keep the loop running.
+    /// Counts a task that keeps the loop running.
     #[inline]
-    fn count_alive(&self, change: isize) {
-        let alive = &self.core.tasks_alive;
-        alive.set(alive.get().wrapping_add_signed(change));
+    fn add_alive(&self) {
+        self.core.tasks_alive.set(self.core.tasks_alive.get() + 1);
+    }
+
+    /// Counts a task that no longer keeps the loop running.
+    #[inline]
+    fn remove_alive(&self) {
+        self.core.tasks_alive.set(self.core.tasks_alive.get() - 1);
     }
 
     /// Queues the task `key`. A waker that does not belong to a task of this loop is woken at once.

@@ -141,8 +141,8 @@ impl TaskLayer for Tasks {
         match (was, background) {
             // The main task is not counted: its run ends with it.
             _ if flags.contains(Flags::MAIN) => {}
-            (false, true) => self.count_alive(-1),
-            (true, false) => self.count_alive(1),
+            (false, true) => self.remove_alive(),
+            (true, false) => self.add_alive(),
             _ => {}
         }
         true
