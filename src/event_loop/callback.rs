@@ -192,6 +192,14 @@ impl<S> Callback<S> {
         matches!(self, Callback::Repeat { repeat, .. } if repeat.is_running())
     }
 
+    /// Returns the kind in a snapshot; `None` for that of the source.
+    pub(crate) fn kind(&self) -> Option<EntryKind> {
+        match self {
+            Callback::Repeat { repeat, .. } => repeat.kind(),
+            Callback::Once(_) | Callback::Parked(_) => None,
+        }
+    }
+
     pub(crate) fn facts(&self) -> Facts {
         match self {
             Callback::Repeat { repeat, .. } => repeat.facts(),

@@ -276,8 +276,5 @@ fn runs_of<S>(callback: &Option<Callback<S>>) -> u64 {
 
 /// Returns the kind that a callback has by its type.
 fn kind_of<S>(callback: &Option<Callback<S>>) -> Option<EntryKind> {
-    match callback {
-        Some(Callback::Repeat { repeat, .. }) => repeat.kind(),
-        _ => None,
-    }
+    callback.as_ref().and_then(Callback::kind)
 }

@@ -24,10 +24,6 @@ pub(crate) struct Periodic<F> {
 }
 
 impl<F> Periodic<F> {
-    fn is_interval_running(&self) -> bool {
-        self.callback.try_borrow_mut().is_err()
-    }
-
     /// Arms the next tick, and returns the number of ticks that were skipped.
     fn advance(&self) -> u64 {
         let skipped = self.grid.advance(self.core.timeline.now_nanos());
@@ -63,7 +59,7 @@ where
     }
 
     fn is_running(&self) -> bool {
-        self.is_interval_running()
+        self.callback.try_borrow_mut().is_err()
     }
 
     fn survives_panics(&self) -> bool {
@@ -75,7 +71,7 @@ where
     }
 
     fn facts(&self) -> Facts {
-        Facts { is_running: self.is_interval_running(), ..Facts::default() }
+        Facts { is_running: RepeatCell::<S>::is_running(self), ..Facts::default() }
     }
 
     fn grid(&self) -> Option<&IntervalGrid> {

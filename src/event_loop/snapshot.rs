@@ -203,10 +203,7 @@ impl<S> LoopHandle<S> {
 
 /// Returns the kind of a callback: that of its type, or else that of its source.
 pub(super) fn kind_of<S>(entry: &CallbackEntry<Source, Callback<S>>) -> EntryKind {
-    let kind = match &entry.callback {
-        Some(Callback::Repeat { repeat, .. }) => repeat.kind(),
-        _ => None,
-    };
+    let kind = entry.callback.as_ref().and_then(Callback::kind);
     kind.unwrap_or(match entry.source {
         Source::Soon => EntryKind::Closure,
         Source::Timer(_) | Source::Interval(_) | Source::Clock(_) | Source::Schedule(_) => {

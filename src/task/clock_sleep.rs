@@ -67,7 +67,7 @@ pub fn sleep_until_wall_time(deadline: SystemTime) -> impl Future<Output = ()> {
 /// ```
 pub fn sleep_in_boot_time(delay: Duration) -> impl Future<Output = ()> {
     let deadline = match current::running() {
-        Some(tasks) => Deadline::after(&tasks, Timebase::Boot, delay),
+        Some(tasks) => Deadline::At(Deadline::After(delay).time(&tasks, Timebase::Boot)),
         None => Deadline::After(delay),
     };
     located(|| "sleep_in_boot_time", ClockSleep::new(Timebase::Boot, deadline))
@@ -102,8 +102,14 @@ enum Deadline {
 }
 
 impl Deadline {
-    fn after(tasks: &Tasks, timebase: Timebase, delay: Duration) -> Deadline {
-        Deadline::At(tasks.core.timeline.nanos_in(timebase).saturating_add(nanos(delay)))
+    /// Returns the time of the clock at the deadline.
+    fn time(self, tasks: &Tasks, timebase: Timebase) -> u64 {
+        match self {
+            Deadline::At(time) => time,
+            Deadline::After(delay) => {
+                tasks.core.timeline.nanos_in(timebase).saturating_add(nanos(delay))
+            }
+        }
     }
 }
 
@@ -134,16 +140,11 @@ impl ClockSleep {
     #[track_caller]
     fn arm(&mut self, waker: &Waker) {
         let tasks = current::expect("a sleep by another clock");
-        let deadline = match self.deadline {
-            Deadline::At(deadline) => Deadline::At(deadline),
-            Deadline::After(delay) => Deadline::after(&tasks, self.timebase, delay),
-        };
+        let deadline = self.deadline.time(&tasks, self.timebase);
         let waiter = Cell::new(Key::NONE);
         tasks.wait(&waiter, waker);
-        if let Deadline::At(deadline) = deadline {
-            let slot = tasks.core.add_clock_timer(self.timebase, deadline, waiter.get());
-            self.armed = Some(Armed { loop_id: tasks.loop_id(), slot, waiter });
-        }
+        let slot = tasks.core.add_clock_timer(self.timebase, deadline, waiter.get());
+        self.armed = Some(Armed { loop_id: tasks.loop_id(), slot, waiter });
     }
 }
 
