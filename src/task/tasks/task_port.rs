@@ -58,7 +58,7 @@ impl TaskLayer for Tasks {
 
     fn dispatch_traced(&self, ready: Ready) -> bool {
         let task = match KeyKind::of(ready.key) {
-            KeyKind::Io => self.io_waiter(ready.key),
+            KeyKind::Io => self.io_waiter_for(ready),
             _ => Some(ready.key),
         };
         match task.filter(|task| self.is_traced(*task)) {

@@ -1,15 +1,18 @@
 //! Lines of futures inside of other futures (docs/contract.md, O10 and O11).
 
 use std::future::{Future, pending};
+use std::io::Read;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring::{
-    CancelScope, EventLoop, SelectorKind, Shutdown, TaskGroup, promise, race, sleep, spawn,
+    CancelScope, EventLoop, Io, SelectorKind, Shutdown, TaskGroup, promise, race, sleep, spawn,
     timeout, timeout_at,
 };
 
 use super::{LINE, check, named, next_line, recording, settle, waits};
+use crate::support::descriptors::fill;
 use crate::support::on_every_selector;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -296,5 +299,38 @@ fn o11_the_table_and_the_json_text_have_the_lines() {
         let json = snapshot.to_json();
         let wanted = format!(r#""awaits":[{{"call":"sleep","file":"{}","line":{line},"#, file!());
         assert!(json.contains(&wanted) && json.contains(r#""waiting_since":1"#), "{json}");
+    });
+}
+
+/// A reader and a writer of one descriptor: an event for the writer is none for the reader, which
+/// has waited longer.
+#[test]
+fn o9_an_event_changes_the_history_of_the_task_that_it_wakes() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = recording(kind);
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        fill(&ours);
+        theirs.set_nonblocking(true).unwrap();
+        let ours = el.run_until_complete(async { Rc::new(Io::new(ours).unwrap()) }).unwrap();
+        let read = ours.clone();
+        let reader = async move { drop(read.readable().await) };
+        el.spawn(reader).named("reader").detach();
+        settle(&mut el);
+        let writer = async move {
+            let _ = ours.writable().await;
+            pending::<()>().await;
+        };
+        el.spawn(writer).named("writer").detach();
+        settle(&mut el);
+        let before = el.snapshot();
+        while theirs.read(&mut [0; 4096]).is_ok_and(|bytes| bytes > 0) {}
+        settle(&mut el);
+        let after = el.snapshot();
+        let history = |snapshot, name| {
+            let it = named(snapshot, name);
+            (it.runs(), it.waiting_since(), waits(it))
+        };
+        assert_eq!(history(&after, "reader"), history(&before, "reader"));
+        assert_eq!(named(&after, "writer").runs(), Some(2));
     });
 }
