@@ -4,20 +4,20 @@
 //!
 //! | page | subject |
 //! |---|---|
-//! | [`the_loop_in_one_picture`] | the parts of a loop, and one tick step by step |
-//! | [`task_lifecycle`] | the states of a callback, a watcher and a task |
-//! | [`what_await_does`] | a fetch, from its call to its result |
-//! | [`where_memory_lies`] | the tables of a loop, and the bytes of each entry |
-//! | [`concurrency_models_compared`] | threads, processes, callbacks and tasks on the same work |
-//! | [`a_daemon_from_zero_to_systemd`] | a daemon that grows from its first line to a service |
-//! | [`async_anti_patterns`] | ten programs that misbehave, their pictures and their cures; misconceptions |
-//! | [`debugging_a_stuck_daemon`] | a daemon hangs: which callback, since when, and why |
-//! | [`the_program_mainspring`] | the program that reads tapes: installation and options |
-//! | [`testing_with_simulated_time`] | exact tests of timeouts and retries |
-//! | [`deploying`] | one core, many cores, many machines behind a balancer |
-//! | [`inside_another_loop`] | GLib and tokio, as a host or as a guest |
-//! | [`crates_of_the_ecosystem`] | axum, tokio-postgres, redis and others on this loop |
-//! | [`clients_of_c_libraries`] | libcurl, libpq and hiredis |
+//! | [the loop in one picture](the_loop_in_one_picture) | the parts of a loop, and one tick step by step |
+//! | [task lifecycle](task_lifecycle) | the states of a callback, a watcher and a task |
+//! | [what `.await` does](what_await_does) | a fetch, from its call to its result |
+//! | [where memory lies](where_memory_lies) | the tables of a loop, and the bytes of each entry |
+//! | [concurrency models compared](concurrency_models_compared) | four models on the same work |
+//! | [a daemon from zero to systemd](a_daemon_from_zero_to_systemd) | it grows from its first line to a service |
+//! | [async anti patterns](async_anti_patterns) | ten programs that misbehave, with cures; misconceptions |
+//! | [debugging a stuck daemon](debugging_a_stuck_daemon) | a daemon hangs: which callback, since when, and why |
+//! | [the program `mainspring`](the_program_mainspring) | the program that reads tapes: installation and options |
+//! | [testing with simulated time](testing_with_simulated_time) | exact tests of timeouts and retries |
+//! | [deploying](deploying) | one core, many cores, many machines behind a balancer |
+//! | [inside another loop](inside_another_loop) | GLib and tokio, as a host or as a guest |
+//! | [crates of the ecosystem](crates_of_the_ecosystem) | axum, tokio-postgres, redis and others on this loop |
+//! | [clients of C libraries](clients_of_c_libraries) | libcurl, libpq and hiredis |
 //!
 //! # Porting
 //!
@@ -25,13 +25,13 @@
 //!
 //! | from | page |
 //! |---|---|
-//! | libuv | [`porting::from_libuv`] |
-//! | libev | [`porting::from_libev`] |
-//! | libevent | [`porting::from_libevent`] |
-//! | asyncio | [`porting::from_asyncio`] |
-//! | tokio, current-thread runtime | [`porting::from_tokio`] |
-//! | mio | [`porting::from_mio`] |
-//! | calloop | [`porting::from_calloop`] |
+//! | libuv | [from libuv](porting::from_libuv) |
+//! | libev | [from libev](porting::from_libev) |
+//! | libevent | [from libevent](porting::from_libevent) |
+//! | asyncio | [from asyncio](porting::from_asyncio) |
+//! | tokio, current-thread runtime | [from tokio](porting::from_tokio) |
+//! | mio | [from mio](porting::from_mio) |
+//! | calloop | [from calloop](porting::from_calloop) |
 
 // A figure is an HTML block between empty lines. rustdoc removes those at the ends of a file.
 

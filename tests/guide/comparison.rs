@@ -74,7 +74,7 @@ fn g9_the_costs_of_a_request_are_results() {
         let times = row(&results, "## TCP echo of 64 B: CPU time", peer);
         let found = row(&page, "# Event loops compared", name);
         let in_us = |cell: &str| format!("{:.1} µs", median(cell) / 1000.0);
-        assert_eq!(found[1..3], [in_us(&times[1]), in_us(&times[3])], "{name}");
+        assert_eq!(found[..], [in_us(&times[1]), in_us(&times[3])], "{name}");
     }
 }
 

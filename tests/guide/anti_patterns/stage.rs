@@ -15,14 +15,12 @@ use mainspring::{
     SelectorKind, Tape,
 };
 
-use crate::pictures::files::{ROOT, assert_file};
+use crate::pictures::files::{ROOT, assert_file, wrapped};
 use crate::pictures::lanes::{Chart, Lane};
 
 pub const MS: Duration = Duration::from_millis(1);
 /// More ticks than a diagnosis needs to find a loop that spins.
 const TICKS_OF_A_DIAGNOSIS: usize = 1200;
-/// Width of the lines on a page, so that they need no scroll bar.
-const COLUMNS: usize = 76;
 
 /// The state of all programs: what a run leaves behind.
 #[derive(Debug, Default)]
@@ -177,25 +175,6 @@ fn filled(page: &str, block: &str, lines: &[String]) -> Option<String> {
     let (_, after) = rest.split_once("```\n").expect("the end of the block");
     let lines: String = lines.iter().map(|line| wrapped(line)).collect();
     Some(format!("{before}{begin}{lines}```\n{after}"))
-}
-
-/// Returns a line in parts that fit on a page. Its further parts are indented.
-fn wrapped(line: &str) -> String {
-    let mut text = String::new();
-    let mut column = 0;
-    for word in line.split(' ') {
-        if column > 0 && column + 1 + word.len() > COLUMNS {
-            text += "\n   ";
-            column = 3;
-        }
-        if column > 0 {
-            text.push(' ');
-            column += 1;
-        }
-        text += word;
-        column += word.len();
-    }
-    text + "\n"
 }
 
 /// Stands for `time` of computing, in which nothing else runs on this thread.

@@ -8,6 +8,8 @@ pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// Variable that replaces files which differ, instead of failing.
 const WRITE: &str = "MAINSPRING_WRITE_FIGURES";
 
+/// Width of the lines of output on a page, so that they need no scroll bar.
+const COLUMNS: usize = 76;
 /// Picture of a measurement: a copy of one of `benches/results`.
 const MEASURED: &str = "five_fetches.svg";
 
@@ -29,6 +31,25 @@ const FIGURES: &[&str] = &[
 pub fn compare(name: &str, svg: &str) {
     assert!(FIGURES.contains(&name), "{name} is not in the list of figures");
     assert_file(&format!("src/guide/figures/{name}.svg"), svg);
+}
+
+/// Returns a line in parts that fit on a page. Its further parts are indented.
+pub fn wrapped(line: &str) -> String {
+    let mut text = String::new();
+    let mut column = 0;
+    for word in line.split(' ') {
+        if column > 0 && column + 1 + word.len() > COLUMNS {
+            text += "\n   ";
+            column = 3;
+        }
+        if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text += word;
+        column += word.len();
+    }
+    text + "\n"
 }
 
 /// Asserts that a file has this text, or writes it if the variable is set.

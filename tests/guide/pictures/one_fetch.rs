@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use mainspring::net::UnixStream;
 use mainspring::snapshot::{EntryState, Snapshot, Wait};
@@ -9,7 +10,7 @@ use mainspring::testing::SimClock;
 use mainspring::{Interest, SelectorKind, sleep};
 
 use super::rows::Row;
-use super::{Step, files, ms, recorded, rows, steps};
+use super::{Step, files, ms, recorded, rows, steps, turns_of};
 use crate::support::on_every_selector;
 
 /// The request, the header of the answer, and its body.
@@ -56,6 +57,9 @@ fn state_of(snapshot: &Snapshot, name: &str) -> Option<EntryState> {
 fn g3_a_fetch_has_the_steps_of_the_guide() {
     on_every_selector(|kind| {
         let steps = check(kind);
+        let fetch = turns_of(&steps, "fetch");
+        let worked: Duration = fetch.iter().map(|step| step.lasted).sum();
+        assert_eq!((worked, fetch.last().map(|step| step.end())), (ms(3), Some(ms(202))));
         files::compare("one_fetch", &draw(&steps));
     });
 }

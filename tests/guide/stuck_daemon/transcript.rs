@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::pictures::files::wrapped;
+
 /// The pid and the folder of the daemon, as the page has them.
 const PID: &str = "4711";
 const FOLDER: &str = "/run/counter";
@@ -40,7 +42,7 @@ impl Transcript {
                     Some(arguments) => filled += &self.run(arguments),
                     None => {
                         for line in act(command).lines() {
-                            filled += &format!("{}\n", self.normalised(line, true));
+                            filled += &divided(&self.normalised(line, true));
                         }
                     }
                 }
@@ -60,7 +62,7 @@ impl Transcript {
             .collect();
         let text = output(&arguments).replace(folder, FOLDER);
         let lines = text.lines().take(lines.parse().expect("a number of lines"));
-        lines.map(|line| self.normalised(line, is_live) + "\n").collect()
+        lines.map(|line| divided(&self.normalised(line, is_live))).collect()
     }
 
     /// Returns a line with the pid, the times of day and the real durations of the page.
@@ -84,6 +86,18 @@ impl Transcript {
         }
         words.join(" ")
     }
+}
+
+/// Length from which on a sentence of the output is divided.
+const LONG: usize = 100;
+
+/// Returns a long sentence of the output in parts that fit on the page. A line of a table or of a
+/// picture stays whole.
+fn divided(line: &str) -> String {
+    let is_whole = line.len() <= LONG || line.starts_with(' ') || line.contains(['─', '█']);
+    // The first column of a sentence is a label.
+    let columns = line.get(10..).unwrap_or_default();
+    if is_whole || columns.contains("   ") { format!("{line}\n") } else { wrapped(line) }
 }
 
 /// Parses a time of day, `HH:MM:SS.mmm`.
