@@ -10,7 +10,7 @@
 //! | [where memory lies](where_memory_lies) | the tables of a loop, and the bytes of each entry |
 //! | [concurrency models compared](concurrency_models_compared) | four models on the same work |
 //! | [a daemon from zero to systemd](a_daemon_from_zero_to_systemd) | it grows from its first line to a service |
-//! | [async anti patterns](async_anti_patterns) | ten programs that misbehave, with cures; misconceptions |
+//! | [async anti-patterns](async_anti_patterns) | ten programs that misbehave, with cures; misconceptions |
 //! | [debugging a stuck daemon](debugging_a_stuck_daemon) | a daemon hangs: which callback, since when, and why |
 //! | [the program `mainspring`](the_program_mainspring) | the program that reads tapes: installation and options |
 //! | [testing with simulated time](testing_with_simulated_time) | exact tests of timeouts and retries |
