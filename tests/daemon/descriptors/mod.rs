@@ -1,4 +1,4 @@
-//! Descriptors that travel (docs/contract.md, section D).
+//! Passing descriptors (docs/contract.md, section D).
 
 mod lost;
 mod sockets;

@@ -1,4 +1,4 @@
-//! The life of a service (docs/contract.md, section L).
+//! Service managers (docs/contract.md, section L).
 
 mod activation;
 mod command_line;
