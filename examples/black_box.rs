@@ -1,11 +1,12 @@
-//! A daemon with a black box: after a crash, the next start prints what ran last.
+//! A daemon with a black box: when it starts after a crash, it prints the turn that ran last.
 //!
-//! `cargo run --example black_box -- /run/user/1000/tape` works until TERM or INT. A regular end
-//! removes the file of the tape, so a tape that exists at the start is that of a crash. With USR1 a
-//! callback never returns, like a bug; `kill -9` ends it then. In the meantime `mainspring ps
+//! `cargo run --example black_box -- /run/user/1000/tape` works until TERM or INT. A regular exit
+//! removes the tape file, so a tape that exists at the start is left from a crash. USR1 makes a
+//! callback hang, like a bug; only `kill -9` ends it. Until then `mainspring ps
 //! /run/user/1000/tape` names the callback.
 //!
-//! A tmpfs such as `/run` holds the file until the machine ends. It is for its owner only.
+//! On a tmpfs such as `/run` the file survives until the machine shuts down. Only its owner can
+//! read it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

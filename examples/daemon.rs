@@ -1,9 +1,9 @@
 //! A daemon under a service manager: activation, readiness, watchdog, reload, drain, metrics, tape.
 //!
 //! `cargo run --example daemon -- 127.0.0.1:8080 /etc/motd` answers HTTP requests with the text of
-//! the file. HUP reads it again. TERM closes the listener, answers for up to five seconds more, and
-//! ends; a second TERM ends at once. A third argument is the address of the metrics. The page
-//! `a_daemon_from_zero_to_systemd` of the guide builds this program step by step.
+//! the file. HUP reloads it. On TERM it closes the listener, answers for up to five more seconds,
+//! and exits; on a second TERM it exits at once. A third argument is the address of the metrics.
+//! The guide's page `a_daemon_from_zero_to_systemd` builds this program step by step.
 
 use std::io::IoSlice;
 use std::net::TcpListener;

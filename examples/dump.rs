@@ -1,9 +1,9 @@
 //! A daemon that shows where its tasks wait.
 //!
-//! `cargo run --example dump` waits for `kill -QUIT`, which prints the table of everything that the
-//! loop holds: each task with the line of its `.await`. With `--demo` it sends the signal to
-//! itself. With `--stalled` its tasks wait for each other, and `run` returns an error instead of a
-//! hang.
+//! `cargo run --example dump` waits for `kill -QUIT`, which prints a table of everything registered
+//! in the loop: each task with the line of its `.await`. With `--demo` it sends the signal to
+//! itself. With `--stalled` its tasks wait for each other, and `run` returns an error instead of
+//! hanging.
 
 use std::env;
 use std::process::ExitCode;

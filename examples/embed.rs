@@ -2,8 +2,8 @@
 //!
 //! `cargo run --example embed` ends without further input. The host stands for a user interface or
 //! another framework: it has its own descriptor, and it is the loop that sleeps. The host needs
-//! three lines for the embedded loop: `poll_fd` beside its own descriptors, `next_deadline` as the
-//! limit of its sleep, and a `tick` that does not wait.
+//! three lines for the embedded loop: `poll_fd` among its descriptors, `next_deadline` as the limit
+//! of its sleep, and a `tick` that does not wait.
 //!
 //! Each job goes through both loops. A thread sends it to the embedded loop, which writes it
 //! to a pipe that the host reads. The host answers through a pipe that the embedded loop reads.

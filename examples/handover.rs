@@ -7,7 +7,7 @@
 //! It answers each line of a client with its pid. Start it a second time with the same arguments:
 //! the second process connects to the Unix socket CONTROL, gets the listeners from the first one,
 //! and serves. The first process then stops accepting, and ends with its last client. If the second
-//! one ends before it serves, the first one stays.
+//! one exits before it serves, the first one keeps serving.
 //!
 //! Both processes have the same listening socket, so no connection in its backlog is lost. Only
 //! users with access to the directory of CONTROL can take the listeners.

@@ -1,8 +1,8 @@
-//! The numbers of a loop for Prometheus, served by a second loop on another thread.
+//! The metrics of a loop for Prometheus, served by a second loop on another thread.
 //!
 //! `cargo run --example metrics` works for a second, and prints the address of `/metrics`. The
-//! numbers are readable while the first loop does not answer at all, so a stuck daemon can still be
-//! seen. With `--demo` it fetches the page itself, while a callback blocks the first loop.
+//! metrics are available even while the first loop is stuck, so a stuck daemon can still be
+//! observed. With `--demo` it fetches the page itself, while a callback blocks the first loop.
 
 use std::env;
 use std::io::{Read, Write};

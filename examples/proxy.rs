@@ -5,8 +5,8 @@
 //! ```
 //!
 //! It prints `listening on LISTEN` when it is ready. Each address is TCP or Unix. The end of one
-//! direction is passed on while the other direction continues. On SIGINT or SIGTERM it stops
-//! accepting, and exits with its last client. A second signal ends it at once.
+//! direction is propagated (half-close) while the other direction continues. On SIGINT or SIGTERM
+//! it stops accepting, and exits with its last client. A second signal ends it at once.
 
 use std::env;
 use std::fmt::Display;

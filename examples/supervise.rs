@@ -1,14 +1,14 @@
-//! A supervisor of programs: starts commands, prefixes their output, and restarts them with a
-//! growing pause.
+//! A process supervisor: starts commands, prefixes their output, and restarts them with exponential
+//! backoff.
 //!
 //! ```text
 //! cargo run --example supervise -- [--grace SECONDS] [--give-up FAILURES] COMMAND ..
 //! ```
 //!
-//! Each COMMAND is a line for `sh`. A command that ends with success is not started again. Another
-//! one is started again after a pause, which doubles from 100 ms to 10 s. After a run of ten
-//! seconds it is short again. TERM or Ctrl-C stops everything: each process group gets TERM, and
-//! KILL when the time of grace is over.
+//! Each COMMAND is a line for `sh`. A command that exits successfully is not restarted. A failed
+//! one is restarted after a pause, which doubles from 100 ms to 10 s, and is reset after a run of
+//! ten seconds. TERM or Ctrl-C stops everything: each process group gets TERM, and KILL when the
+//! grace period is over.
 
 use std::env;
 use std::io::{self, PipeReader};

@@ -1,4 +1,4 @@
-//! Every kind of timer: once, at an instant, at intervals, and as a limit that is pushed back.
+//! Every kind of timer: one-shot, at an instant, at intervals, and an idle limit that is postponed.
 //!
 //! `cargo run --example timers` prints each callback with its time, and ends in less than a second:
 //! `run` returns when nothing is left that could call back.

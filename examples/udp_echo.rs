@@ -1,8 +1,8 @@
 //! A UDP echo daemon: one socket, one reader, and state without `Rc` or `RefCell`.
 //!
 //! `cargo run --example udp_echo [ADDR]` prints its address (by default 127.0.0.1 and a port chosen
-//! by the system) and sends every datagram back to its sender. Ctrl-C or SIGTERM ends it, and it
-//! prints its counts. Try it with `nc -u 127.0.0.1 PORT`.
+//! by the system) and sends every datagram back to its sender. On Ctrl-C or SIGTERM it prints its
+//! counts and exits. Try it with `nc -u 127.0.0.1 PORT`.
 
 use std::env;
 use std::ffi::OsString;

@@ -1,13 +1,13 @@
-//! An echo daemon on all cores: one loop for each core, and nothing shared.
+//! An echo daemon on all cores: one loop per core, nothing shared.
 //!
 //! ```text
 //! cargo run --release --example workers -- [ADDR] [--workers N] [--handover]
 //! ```
 //!
 //! A worker is a thread with its own loop, clients and counters, so no lock is needed. Each worker
-//! has its own listener at the same address (`SO_REUSEPORT`), and Linux spreads the clients by a
-//! hash of both addresses. With `--handover`, which works on all systems, the main loop accepts. It
-//! sends the connections to the workers in turn, through their [`Remote`]s.
+//! has its own listener on the same address (`SO_REUSEPORT`), and Linux distributes the clients by
+//! a hash of both addresses. With `--handover`, which works on all systems, the main loop accepts.
+//! It sends the connections to the workers in turn, through their [`Remote`]s.
 //!
 //! It prints `listening on ADDR` when it is ready. On SIGINT or SIGTERM it stops accepting, gives
 //! its clients at most five seconds to finish, prints the counts of each worker and exits. A second

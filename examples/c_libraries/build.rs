@@ -1,5 +1,5 @@
-//! Finds libpq and hiredis. Without one of them the package compiles all the same, and the program
-//! of that library prints the reason why it does nothing.
+//! Finds libpq and hiredis. If one is missing, the package still compiles, and the program for that
+//! library prints why it does nothing.
 
 use std::process::Command;
 

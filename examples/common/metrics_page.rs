@@ -1,6 +1,6 @@
-//! The numbers of a loop as a page for Prometheus, served by a loop on another thread.
+//! The metrics of a loop as a page for Prometheus, served by a loop on another thread.
 //!
-//! The page is there while the first loop does not answer at all.
+//! The page is available even while the first loop is stuck.
 
 use std::net::TcpListener;
 use std::thread;

@@ -1,4 +1,4 @@
-//! The command line and the Unix listener of the echo daemons.
+//! Command line and Unix listener of the echo daemons.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};

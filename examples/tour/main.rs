@@ -7,8 +7,8 @@
 //! Without URLs it starts five local servers with different latencies, on the same loop, and
 //! fetches from all of them at once. It prints each step with its time, then one lane of the loop's
 //! tape for each fetch, and the total time of the same fetches one after the other. With `http://`
-//! URLs it fetches those. The files get the lanes as a picture, and the whole tape as a trace for
-//! <https://ui.perfetto.dev>.
+//! URLs it fetches those. The files contain the lanes as a picture, and the whole tape as a trace
+//! for <https://ui.perfetto.dev>.
 //!
 //! The fetches are callbacks (`fetch`), or tasks with `--tasks` (`tasks`).
 

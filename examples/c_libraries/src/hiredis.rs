@@ -1,6 +1,6 @@
-//! Redis by hiredis: a watcher calls it, and its replies set promises.
+//! Redis through hiredis: a watcher drives it, and its replies set promises.
 //!
-//! hiredis owns the socket and keeps it for the whole life of a connection. The watcher has a
+//! hiredis owns the socket and keeps it for the lifetime of a connection. The watcher has a
 //! duplicate of it, because a watcher owns its source.
 
 #![forbid(unsafe_code)]

@@ -1,6 +1,6 @@
 //! Clients of C libraries on this loop: [`libpq`] for tasks, and [`hiredis`] with callbacks.
 //!
-//! Each is safe code above a module of `sys`. libcurl is the package `examples/curl_multi`.
+//! Each is safe code on top of a module of `sys`. libcurl is the package `examples/curl_multi`.
 
 use std::process::ExitCode;
 

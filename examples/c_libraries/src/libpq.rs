@@ -1,7 +1,7 @@
-//! PostgreSQL by libpq: a connection that tasks use.
+//! PostgreSQL through libpq: a connection for tasks.
 //!
-//! libpq owns the socket. It closes it and opens another one while it connects, so the number of
-//! the socket may change, or the same number may become another socket. The loop therefore borrows
+//! libpq owns the socket. While connecting, it may close the socket and open another one, so the fd
+//! number may change, or the same number may refer to another socket. The loop therefore borrows
 //! the socket for each wait.
 
 #![forbid(unsafe_code)]

@@ -1,18 +1,18 @@
 //! A C library in the loop: libcurl's multi-socket interface, driven by watchers and one timer.
 //!
 //! `cargo run -p curl_multi [URL ..]` fetches all URLs at once; without any, it fetches from three
-//! slow local servers. libcurl requests sockets to watch and a time to be called, and the loop
-//! does exactly that:
+//! slow local servers. libcurl requests sockets to watch and a timeout, and the loop does exactly
+//! that:
 //!
 //! | libcurl requests             | the loop does                          |
 //! |------------------------------|----------------------------------------|
 //! | to watch this socket         | `watch`                                |
 //! | another interest in it       | `set_interest`                         |
-//! | to watch it no longer        | `cancel`                               |
+//! | to stop watching it          | `cancel`                               |
 //! | a call in 50 ms, or no call  | `reset_after` or `disarm` of the timer |
 //!
-//! libcurl makes these requests inside a call, while its handle, a part of the loop's state, is in
-//! use. So its callbacks only queue the requests, and the loop serves them when the call has
+//! libcurl makes these requests inside a call, while its handle, which is part of the loop's state,
+//! is in use. So its callbacks only queue the requests, and the loop serves them when the call has
 //! returned.
 
 #![deny(unsafe_code)]

@@ -1,4 +1,4 @@
-//! An echo over QUIC: the same on every runtime of quinn.
+//! An echo over QUIC, the same on every runtime of quinn.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};

@@ -4,9 +4,9 @@
 //! cargo run -p tls_echo [-- LINE ...]
 //! ```
 //!
-//! The client sends each line and prints the answer. rustls uses our streams through the traits of
+//! The client sends each line and prints the reply. rustls uses our streams through the traits of
 //! the futures crates (feature `futures-io`), and needs nothing else from this loop. A second
-//! client, which does not trust the certificate, is refused; that is printed too.
+//! client, which does not trust the certificate, is refused, which is printed too.
 
 use std::env;
 use std::process::ExitCode;

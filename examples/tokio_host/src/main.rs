@@ -1,8 +1,8 @@
 //! The loop inside tokio's runtime, on one thread.
 //!
 //! `cargo run -p tokio_host` ends without further input. A socket receives 100 datagrams at once,
-//! of which the loop reads one in each tick. A thread sends to the loop, and a task of tokio runs
-//! in between.
+//! of which the loop reads one in each tick. A thread sends to the loop, and a tokio task runs in
+//! between.
 //!
 //! `AsyncFd` reports an edge once, when the loop's descriptor becomes readable. So [`drive`] keeps
 //! the readiness until a tick returns 0.

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! SOCKET is the path of Redis's Unix socket. Without a command, a hundred commands are sent at
-//! once, and then one that gets no reply, which ends by a time limit.
+//! once, and then one that gets no reply, which ends with a timeout.
 
 #[cfg(hiredis)]
 mod program {

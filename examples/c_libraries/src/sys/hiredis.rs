@@ -1,7 +1,7 @@
-//! A connection of hiredis, which may end inside each of its calls.
+//! A hiredis connection, which may end inside any of its calls.
 //!
-//! hiredis calls back before a call returns. The functions that it calls only take notes, so no
-//! code of the caller runs meanwhile, and none can call hiredis again or free its context.
+//! hiredis calls its hooks before a call returns. The hooks only take notes, so no code of the
+//! caller runs inside a call, and none can re-enter hiredis or free its context.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

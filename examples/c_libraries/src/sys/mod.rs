@@ -1,6 +1,6 @@
-//! All unsafe code: the functions of C, and a safe type for each of their objects.
+//! All unsafe code: the C functions, and a safe type for each of their objects.
 //!
-//! A method makes one call, and no caller can use it wrongly.
+//! A method makes one call, and is sound for every caller.
 
 use std::ffi::{CStr, c_char};
 

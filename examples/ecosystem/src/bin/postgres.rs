@@ -5,7 +5,7 @@
 //! ```
 //!
 //! ADDR is `127.0.0.1:5432` or a path such as `/run/postgresql/.s.PGSQL.5432`. The program sends
-//! ten queries at once, waits for a notification, and ends a slow query after a time limit.
+//! ten queries at once, waits for a notification, and cancels a slow query after a time limit.
 
 use std::env;
 use std::future::poll_fn;

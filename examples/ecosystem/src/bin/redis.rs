@@ -5,7 +5,7 @@
 //! ```
 //!
 //! ADDR is `127.0.0.1:6379` or the path of a Unix socket. A hundred tasks share one connection. The
-//! last call gets no answer and ends by a time limit.
+//! last call gets no reply and ends with a timeout.
 
 use std::env;
 use std::process::ExitCode;

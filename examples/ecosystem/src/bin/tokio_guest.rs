@@ -1,12 +1,12 @@
-//! tokio's runtime beside the loop, for crates that need it.
+//! tokio's runtime alongside the loop, for crates that need it.
 //!
 //! ```text
 //! cargo run -p ecosystem --bin tokio_guest
 //! ```
 //!
-//! The runtime has one thread, which waits for its sockets and timers. The tasks of the loop are in
-//! its context, so they may use them. The program awaits a socket and a timer of tokio in a task of
-//! the loop, and then a task of tokio.
+//! The runtime has one thread, which waits for its sockets and timers. The tasks of the loop run in
+//! its context, so they can use tokio's types. The program awaits a socket and a timer of tokio in
+//! a task of the loop, and then a tokio task.
 
 use std::io;
 use std::process::ExitCode;
