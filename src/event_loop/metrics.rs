@@ -1,4 +1,4 @@
-//! The numbers of a loop.
+//! The metrics of a loop.
 
 use super::LoopHandle;
 use super::callback::Callback;
@@ -7,7 +7,7 @@ use crate::metrics::{Gauges, Metrics};
 
 /// # Numbers
 impl<S> LoopHandle<S> {
-    /// Returns the numbers of the loop, for this thread and for others.
+    /// Returns the metrics of the loop, readable from any thread.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::new()?;

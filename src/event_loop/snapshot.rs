@@ -1,4 +1,4 @@
-//! Snapshots: everything that the loop holds, copied into values.
+//! Snapshots: the contents of the loop, copied into plain values.
 //!
 //! The copies are made with the tables borrowed. User code runs only before that: custom clocks are
 //! read first.
@@ -20,14 +20,14 @@ use crate::watchers::WatcherId;
 
 /// # Snapshots
 impl<S> LoopHandle<S> {
-    /// Returns everything that the loop holds: callbacks with their descriptors, deadlines and
-    /// signals, tasks, jobs, and which of them keep [`run`](crate::EventLoop::run) going.
+    /// Returns the contents of the loop: callbacks with their descriptors, deadlines and signals,
+    /// tasks, jobs, and which of them keep [`run`](crate::EventLoop::run) going.
     ///
-    /// It may be called at any time, also in a callback and in a task. It takes time and memory
-    /// for each entry, with one or two system calls for each descriptor. For a loop with very many
-    /// entries, [`count_by_place`](LoopHandle::count_by_place) is the first question.
+    /// It may be called at any time, even in a callback or a task. It takes time and memory for
+    /// each entry, with one or two system calls per descriptor. For a loop with very many entries,
+    /// start with [`count_by_place`](LoopHandle::count_by_place).
     ///
-    /// A callback that is due in the batch that runs may have the state of one that waits.
+    /// A callback that is due in the current batch may be shown as waiting.
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -55,10 +55,10 @@ impl<S> LoopHandle<S> {
         Snapshot { tick: core.tick(), entries }
     }
 
-    /// Counts callbacks and tasks by kind and place, the most frequent first: for a leak, the line
-    /// that makes it.
+    /// Counts callbacks and tasks by kind and place, the most frequent first. For a leak, this
+    /// shows the line that causes it.
     ///
-    /// It makes no entries and calls no system: a million tasks take a few milliseconds.
+    /// It creates no entries and makes no system calls: a million tasks take a few milliseconds.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::new()?;
@@ -177,7 +177,7 @@ impl<S> LoopHandle<S> {
         }));
     }
 
-    /// Adds what other threads have sent, and those that may still send.
+    /// Adds the messages from other threads, and the remotes that may still send some.
     fn list_others(&self, entries: &mut Vec<Entry>) {
         let pending = |kind, location| {
             let mut entry = Entry::new(kind, EntryState::Pending);

@@ -32,7 +32,7 @@ fn end_of(bucket: usize) -> u64 {
     u64::try_from(begin - 1).unwrap_or(u64::MAX)
 }
 
-/// A histogram that the loop writes, and other threads read.
+/// A histogram that the loop writes and other threads read.
 pub(super) struct Buckets {
     counts: [Number; BUCKETS],
     sum: Number,
@@ -106,13 +106,13 @@ impl Histogram {
         Duration::from_nanos(self.sum)
     }
 
-    /// Returns the longest duration, exactly; zero if there is none.
+    /// Returns the longest duration, exactly; zero if the histogram is empty.
     pub fn max(&self) -> Duration {
         Duration::from_nanos(self.max)
     }
 
-    /// Returns the duration that this part of all durations does not exceed: 0.5 is the median. At
-    /// most 25 % too long; zero if there is no duration. `part` is limited to 0..=1.
+    /// Returns the duration that this fraction of all durations does not exceed: 0.5 is the median.
+    /// At most 25 % too long; zero if the histogram is empty. `part` is clamped to 0..=1.
     pub fn quantile(&self, part: f64) -> Duration {
         let count = self.count();
         let rank = ((count as f64 * part.clamp(0.0, 1.0)).ceil() as u64).clamp(1, count.max(1));

@@ -1,8 +1,8 @@
-//! Numbers about a loop: counters that are always on, and measured times.
+//! Metrics of a loop: counters that are always on, and measured times.
 //!
-//! The loop stores its numbers in a page of atomics, which [`Metrics`] reads from any thread, even
-//! while a callback does not return. Counters are added once per tick, so they cost a callback next
-//! to nothing. Times need a clock, and are measured only on request.
+//! The loop stores its counters in a page of atomics, which [`Metrics`] reads from any thread, even
+//! while a callback is stuck. Counters are updated once per tick, so they cost a callback next to
+//! nothing. Times need a clock, and are measured only on request.
 //!
 //! | file | contents |
 //! |---|---|
@@ -20,13 +20,13 @@ use std::time::Duration;
 pub use self::histogram::Histogram;
 pub(crate) use self::page::{Gauges, Page};
 
-/// Numbers about a loop, for any thread. Made by [`LoopHandle::metrics`].
+/// Metrics of a loop, readable from any thread. Returned by [`LoopHandle::metrics`].
 ///
-/// Each method reads the present number. The counters are complete up to the last tick, and
-/// continue to be readable while a callback runs without end, and after the loop is closed. All
-/// counters begin at zero and only grow.
+/// Each method reads the current value. The counters are complete up to the last tick, and remain
+/// readable while a callback is stuck, and after the loop is closed. All counters begin at zero and
+/// never decrease.
 ///
-/// Times are zero, and histograms empty, without [`EventLoopBuilder::measure`].
+/// Times are zero, and histograms are empty, without [`EventLoopBuilder::measure`].
 ///
 /// ```
 /// use mainspring::EventLoop;
@@ -63,8 +63,8 @@ macro_rules! numbers {
             /// Calls `visit` with the name and the value of each number, for an exporter. Names of
             /// times contain `_seconds`.
             ///
-            /// Names that end in `_total` are counters, which only grow. The others are gauges. Of
-            /// each histogram there are `_seconds_count`, `_seconds_sum` and `_seconds_max`; its
+            /// Names that end in `_total` are counters, which never decrease. The others are
+            /// gauges. Each histogram has `_seconds_count`, `_seconds_sum` and `_seconds_max`; its
             /// buckets are in [`Histogram::buckets`].
             ///
             /// ```
@@ -93,19 +93,19 @@ macro_rules! numbers {
 numbers! {
     /// Returns the number of ticks.
     ticks: "_total",
-    /// Returns the number of callbacks that ran, polls of tasks included.
+    /// Returns the number of callbacks that ran, including polls of tasks.
     calls: "_total",
     /// Returns the number of descriptors that the selector has reported as ready.
     events: "_total",
-    /// Returns the number of reports for a registration that had ended before.
+    /// Returns the number of events for a registration that had already ended.
     stale_events: "_total",
-    /// Returns the number of times that other threads have woken the loop.
+    /// Returns how often other threads have woken the loop.
     wakeups: "_total",
-    /// Returns the number of closures of other threads that were queued.
+    /// Returns the number of closures from other threads that were queued.
     messages: "_total",
     /// Returns the number of timers that were due.
     timers_run: "_total",
-    /// Returns the number of signals that were taken; merged ones count once.
+    /// Returns the number of signals that were handled; merged ones count once.
     signals: "_total",
     /// Returns the number of connections that listeners have accepted.
     accepted: "_total",
@@ -118,7 +118,7 @@ numbers! {
     /// Returns the number of tasks that have not ended. Updated like
     /// [`callbacks`](Metrics::callbacks).
     tasks: "",
-    /// Returns the number of armed timers, those of tasks included. Updated like
+    /// Returns the number of armed timers, including those of tasks. Updated like
     /// [`callbacks`](Metrics::callbacks).
     timers: "",
 }
@@ -133,12 +133,12 @@ impl Metrics {
         Duration::from_nanos(self.page.busy())
     }
 
-    /// Returns the time that the loop has spent in the selector, which sleeps.
+    /// Returns the time that the loop has spent in the selector, where it sleeps.
     pub fn idle(&self) -> Duration {
         Duration::from_nanos(self.page.idle())
     }
 
-    /// Returns the durations of callbacks, polls of tasks included.
+    /// Returns the durations of callbacks, including polls of tasks.
     pub fn call_durations(&self) -> Histogram {
         self.page.times().map(|times| times.calls.read()).unwrap_or_default()
     }

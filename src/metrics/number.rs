@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A number with one writer. A load and a store suffice, which cost less than an atomic addition.
+/// A number with one writer. A load and a store suffice, and cost less than an atomic addition.
 #[derive(Debug, Default)]
 pub(crate) struct Number(AtomicU64);
 

@@ -1,4 +1,4 @@
-//! The page of numbers: the loop writes, and any thread reads.
+//! The metrics page: written by the loop, read by any thread.
 
 use std::sync::OnceLock;
 
@@ -13,21 +13,21 @@ pub(crate) struct Gauges {
     pub(crate) timers: usize,
 }
 
-/// Numbers that need a clock. A custom clock may go back, so no difference underflows.
+/// Values that need a clock. A custom clock may go back, so differences saturate.
 #[derive(Debug, Default)]
 pub(crate) struct Times {
     /// Nanoseconds outside of the selector, and in it.
     pub(super) busy: Number,
     pub(super) idle: Number,
-    /// Time at which the selector has returned, or the hooks before it have begun; [`ASLEEP`]
-    /// between two ticks.
+    /// Time at which the selector returned, or the hooks before it began; [`ASLEEP`] between two
+    /// ticks.
     awake_since: Number,
     pub(super) calls: Buckets,
     pub(super) delays: Buckets,
     pub(super) lateness: Buckets,
 }
 
-/// Stands in `awake_since` between ticks. The difference to it is zero, because it saturates.
+/// Value of `awake_since` between ticks. Differences to it saturate to zero.
 const ASLEEP: u64 = u64::MAX;
 
 /// All numbers of a loop.
@@ -49,7 +49,7 @@ pub(crate) struct Page {
     times: OnceLock<Box<Times>>,
 }
 
-/// The gauges are updated in each tick with a number that is divisible by this.
+/// The gauges are updated in each tick with a number divisible by this.
 const TICKS_PER_UPDATE: u64 = 64;
 
 impl Page {

@@ -1,4 +1,4 @@
-//! The reasons why a turn was late: the turns that ran between its due time and its beginning.
+//! The reasons why a turn was late: the turns that ran between its due time and its start.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,12 +10,12 @@ use super::turn::{Cause, Turn, TurnKind};
 use super::turn_id::TurnId;
 use crate::handle::{Handle, Key};
 
-/// Parts that a displayed [`Blame`] names; the others are counted.
+/// Number of parts that the text of a [`Blame`] names; the others are counted.
 const SHOWN: usize = 5;
 
 /// The reasons why a turn was late. Returned by [`Tape::blame`] and [`Tape::blame_turn`].
 ///
-/// Displayed, it is one line: `timer src/session.rs:41 ran 18.2ms late: 17.6ms of it callback
+/// `Display` writes one line: `timer src/session.rs:41 ran 18.2ms late: 17.6ms of it callback
 /// src/log.rs:90, 0.6ms task src/poll.rs:7 (4 turns)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blame {
@@ -24,11 +24,11 @@ pub struct Blame {
     parts: Vec<BlamePart>,
 }
 
-/// The part of a turn's delay that the turns of one place have caused.
+/// The part of a turn's delay caused by the turns of one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlamePart {
-    /// The kind of the turns: also the loop's own work, and its sleep.
+    /// The kind of the turns, which may also be the loop's own work or its sleep.
     pub kind: TurnKind,
     /// Place of the registration, as in [`Turn::place`].
     pub place: Arc<str>,
@@ -44,8 +44,8 @@ impl Blame {
         &self.turn
     }
 
-    /// Returns the time from the turn's due time to its beginning. It is an upper limit if the
-    /// cause is [from outside](Turn::due).
+    /// Returns the time from the turn's due time to its start. It is an upper bound if the cause is
+    /// [external](Turn::due).
     pub fn lateness(&self) -> Duration {
         self.lateness
     }
@@ -55,12 +55,12 @@ impl Blame {
         &self.parts
     }
 
-    /// Returns the longest part that is code of the program, or `None` if no such code ran.
+    /// Returns the longest part that is user code, or `None` if no user code ran.
     pub fn culprit(&self) -> Option<&BlamePart> {
         self.parts.iter().find(|part| part.kind.is_callback())
     }
 
-    /// Returns the part of the lateness that the tape does not reach back to.
+    /// Returns the part of the lateness from before the beginning of the tape.
     pub fn unexplained(&self) -> Duration {
         let explained = self.parts.iter().map(|part| part.time).sum();
         self.lateness.saturating_sub(explained)
@@ -68,12 +68,12 @@ impl Blame {
 }
 
 impl Tape {
-    /// Returns why a timer, a callback or a task was late: of its turns on this tape, the one with
-    /// the greatest [lateness](Turn::lateness). `None` if it has no turn here of which the due time
-    /// is known.
+    /// Returns why a timer, a callback or a task was late: for its turn with the greatest
+    /// [lateness](Turn::lateness) on this tape. `None` if it has no turn here with a known due
+    /// time.
     ///
-    /// The handle must belong to the loop of the tape. It may have ended; then its turns are found
-    /// until its slot was used 256 times again.
+    /// The handle must belong to the loop of the tape. It may have ended; its turns are then found
+    /// until its slot has been reused 256 times.
     ///
     /// ```
     /// use mainspring::testing::SimClock;
@@ -99,8 +99,8 @@ impl Tape {
     }
 
     /// Returns why the turn with this [number](Turn::number) was late, for a tape of another
-    /// process, where no handle exists. `None` if the tape does not have the turn, or not the time
-    /// at which it was due.
+    /// process, where no handle exists. `None` if the tape does not contain the turn or its due
+    /// time.
     ///
     /// ```
     /// # use mainspring::testing::SimClock;

@@ -1,20 +1,20 @@
-//! The causes of turns: what has fed each entry of the ready deque.
+//! The causes of turns: the turn or source that fed each entry of the ready deque.
 //!
 //! Entries keep their size. Each turn notes the length of the deque when it begins, so the entries
-//! from there on are its own, up to the note of the next turn.
+//! from there up to the note of the next turn are its own.
 
 use std::mem;
 
-/// Stands for the sources of a tick, instead of the number of a turn.
+/// Stands for the sources of a tick, in place of a turn number.
 pub(crate) const BY_SOURCES: u64 = u64::MAX;
 /// Stands for other threads.
 pub(crate) const BY_THREADS: u64 = u64::MAX - 1;
 /// Stands for the timers of other clocks.
 pub(crate) const BY_CLOCKS: u64 = u64::MAX - 2;
-/// Stands for a cause that is not known.
+/// Stands for an unknown cause.
 pub(super) const UNKNOWN: u64 = u64::MAX - 3;
 
-/// Causes of the entries of the ready deque, and of the batch that runs.
+/// Causes of the entries of the ready deque, and of the current batch.
 #[derive(Debug, Default)]
 pub(super) struct Causes {
     ready: Notes,

@@ -1,4 +1,4 @@
-//! A tape in the JSON format of chrome://tracing, which Perfetto reads too.
+//! A tape in the JSON format of chrome://tracing, which Perfetto also reads.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -12,7 +12,7 @@ impl Tape {
     ///
     /// # Errors
     ///
-    /// Errors of `out`.
+    /// The errors of `out`.
     ///
     /// ```
     /// # use mainspring::{EventLoop, Recorder};

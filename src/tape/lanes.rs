@@ -8,7 +8,7 @@ use super::turn::Turn;
 
 /// Width of the chart, in characters.
 const WIDTH: usize = 60;
-/// Lines of a picture; further registrations are counted.
+/// Maximum number of lanes in a diagram; further registrations are counted.
 pub(super) const MAX_LANES: usize = 40;
 
 /// The turns of one registration.

@@ -3,13 +3,13 @@
 //!
 //! # Invariants
 //!
-//! * `HEAD` counts the records that are complete. It is stored after the record, so whatever ends
-//!   the process, each counted record is whole, except for those that the ring has reused.
+//! * `HEAD` counts the complete records. It is stored after the record, so however the process
+//!   ends, each counted record is complete, except for those that the ring has reused.
 //! * A place is complete before a record contains its number, and never changes.
 
 use super::turn::TurnKind;
 
-/// First word of a tape: a text, and the version of the layout.
+/// First word of a tape: a magic string, and the version of the layout.
 pub(super) const MAGIC: u64 = u64::from_be_bytes(*b"mstape\x00\x02");
 /// Bits of the version in [`MAGIC`].
 pub(super) const VERSION_BITS: u32 = 16;
@@ -71,7 +71,7 @@ impl Reason {
         Reason::new(1, fd.min(VALUE_MASK as u32))
     }
 
-    /// Returns the cause for a deadline. `None` if the lateness is not known.
+    /// Returns the cause for a deadline. `None` if the lateness is unknown.
     #[inline]
     pub(crate) fn timer(late: Option<u64>) -> Reason {
         Reason::new(2, late.map_or(UNKNOWN, pack_lateness))
@@ -95,10 +95,10 @@ impl Reason {
 
 /// Bits of a lateness that are not its exponent: it is exact to two millionths.
 const MANTISSA_BITS: u32 = 19;
-/// Stands for a lateness that is not known.
+/// Stands for an unknown lateness.
 const UNKNOWN: u32 = VALUE_MASK as u32;
 
-/// Returns the value of a record for a lateness in nanoseconds. Ten days are the greatest one.
+/// Returns the value of a record for a lateness in nanoseconds. It is capped at ten days.
 #[inline]
 fn pack_lateness(nanos: u64) -> u32 {
     let exponent = (u64::BITS - nanos.leading_zeros()).saturating_sub(MANTISSA_BITS);

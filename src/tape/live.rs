@@ -1,4 +1,4 @@
-//! A tape that is being written, as other threads read it.
+//! A tape that is being written, read by other threads.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -27,7 +27,7 @@ impl LiveTape {
         reading::last_turn(self.0.words())
     }
 
-    /// Writes the tape to a file that only its owner reads, in place of an older one.
+    /// Writes the tape to a file that only its owner can read, replacing an older one.
     pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".new");
@@ -41,8 +41,8 @@ impl LiveTape {
         written.inspect_err(|_| _ = fs::remove_file(&unfinished)) // The first error counts.
     }
 
-    /// Returns a copy of the memory. The writer mostly stands still; if it does not, the copy is
-    /// repeated a few times.
+    /// Returns a copy of the memory. If the writer is active meanwhile, the copy is repeated a few
+    /// times.
     fn bytes(&self) -> Vec<u8> {
         let words = self.0.words();
         let copy = || words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();

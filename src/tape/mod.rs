@@ -1,20 +1,20 @@
 //! The tape: a flight recorder of the turns of a loop.
 //!
-//! The loop stores one record of 16 bytes for each callback that runs, with its place of
-//! registration and its cause. The end of a turn is the beginning of the next record, so one
-//! reading of the clock suffices. The ring is in memory, or in a file that outlives the process.
+//! The loop stores one 16-byte record for each callback that runs, with its place of registration
+//! and its cause. The end of a turn is the beginning of the next record, so one clock reading
+//! suffices. The ring is in memory, or in a file that outlives the process.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `recorder` | the settings of a tape |
 //! | `layout` | the words of a tape, in memory and in a file |
 //! | `recording` | the writer |
-//! | `causes` | what has fed each entry of the ready deque |
+//! | `causes` | the cause of each entry of the ready deque |
 //! | `live` | the tape of a running loop, for other threads |
 //! | `reading`, `turn` | the reader, and the values that it returns |
 //! | `turn_id` | the number of a registration in a record |
 //! | `blame` | the reasons why a turn was late |
-//! | `lanes`, `svg`, `chrome_json`, `perfetto` | pictures, and files for trace viewers |
+//! | `lanes`, `svg`, `chrome_json`, `perfetto` | diagrams, and files for trace viewers |
 
 mod blame;
 mod causes;

@@ -1,7 +1,7 @@
-//! A tape as TrackEvents of Perfetto: `perfetto.protos.Trace`, written by hand.
+//! A tape as Perfetto TrackEvents: `perfetto.protos.Trace`, encoded by hand.
 //!
-//! The numbers of the fields are those of `protos/perfetto/trace/trace_packet.proto` and
-//! `track_event/*.proto` of Perfetto.
+//! The field numbers are from Perfetto's `protos/perfetto/trace/trace_packet.proto` and
+//! `track_event/*.proto`.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -44,7 +44,7 @@ impl Tape {
     ///
     /// # Errors
     ///
-    /// Errors of `out`.
+    /// The errors of `out`.
     ///
     /// ```
     /// # use mainspring::{EventLoop, Recorder};
@@ -114,7 +114,7 @@ fn descriptor_packet(descriptor: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// Returns the packets of the beginning and the end of a turn. A turn that still runs has no end.
+/// Returns the packets of the beginning and the end of a turn. A running turn has no end.
 fn slice_packets(track: u64, turn: &Turn, flows: &HashMap<u64, Vec<u64>>) -> Vec<Vec<u8>> {
     let mut begin = Vec::new();
     put_number(&mut begin, EVENT_TYPE, SLICE_BEGIN);

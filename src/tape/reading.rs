@@ -16,11 +16,11 @@ use super::turn::{Cause, Turn, TurnKind};
 use super::turn_id::TurnId;
 use crate::log_text::OneLine;
 
-/// The last turns of a loop, oldest first. Returned by [`LoopHandle::tape`], or read from a file of
-/// [`Recorder::black_box`] by any program.
+/// The last turns of a loop, oldest first. Returned by [`LoopHandle::tape`], or read by any program
+/// from a file of [`Recorder::black_box`].
 ///
 /// [The program `mainspring`](crate::guide::the_program_mainspring) reads it from another process.
-/// [The guide](crate::guide::debugging_a_stuck_daemon) finds a stuck callback with it.
+/// [The guide](crate::guide::debugging_a_stuck_daemon) uses it to find a stuck callback.
 ///
 /// ```
 /// use mainspring::testing::SimClock;
@@ -49,13 +49,13 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// Reads a tape from its file, while its process runs, does not return from a callback, or was
+    /// Reads a tape from its file, even while its process is running or stuck, or after it was
     /// killed.
     ///
     /// # Errors
     ///
-    /// Errors of opening the file, `InvalidInput` if it is not a regular file, and those of
-    /// [`read`](Tape::read).
+    /// The errors of opening the file, `InvalidInput` if it is not a regular file, and the errors
+    /// of [`read`](Tape::read).
     pub fn open(path: impl AsRef<Path>) -> io::Result<Tape> {
         let path = path.as_ref();
         if !fs::metadata(path)?.is_file() {
@@ -68,8 +68,8 @@ impl Tape {
     ///
     /// # Errors
     ///
-    /// Errors of `from`. `InvalidData` if it is not a tape, or is cut off. `Unsupported` for a tape
-    /// of another version, or of a machine with another byte order.
+    /// The errors of `from`. `InvalidData` if it is not a tape, or is truncated. `Unsupported` for
+    /// a tape of another version, or of a machine with another byte order.
     ///
     /// ```
     /// let refused = mainspring::Tape::read(&b"a text"[..]).unwrap_err();
@@ -91,11 +91,10 @@ impl Tape {
         self.started
     }
 
-    /// Returns the time from the beginning of the last turn until the tape was read: how long a
-    /// callback has been running that does not return.
+    /// Returns the time from the start of the last turn until the tape was read: for a stuck
+    /// callback, how long it has been running.
     ///
-    /// It has no meaning if the process has ended, or if the loop has another clock than the
-    /// default one.
+    /// Meaningless if the process has ended, or if the loop does not use the default clock.
     ///
     /// ```
     /// # use mainspring::{EventLoop, Recorder};
@@ -113,17 +112,17 @@ impl Tape {
         self.read_at.saturating_sub(last)
     }
 
-    /// Returns the turns, oldest first. The last one may still run.
+    /// Returns the turns, oldest first. The last one may still be running.
     pub fn turns(&self) -> &[Turn] {
         &self.turns
     }
 
-    /// Returns the number of the process that wrote the tape.
+    /// Returns the id of the process that wrote the tape.
     pub fn process(&self) -> u32 {
         self.process
     }
 
-    /// Returns the turns that ended in the last `time` of the tape, and the turn that runs.
+    /// Returns the turns that ended in the last `time` of the tape, and the running turn.
     ///
     /// ```
     /// # use mainspring::{EventLoop, Recorder};
@@ -145,7 +144,7 @@ impl Tape {
         self
     }
 
-    /// Returns the turns for which `keep` returns true, for a picture of one part of a program.
+    /// Returns the turns for which `keep` returns true, for a diagram of one part of a program.
     ///
     /// ```
     /// # use mainspring::{EventLoop, Recorder};
@@ -236,7 +235,8 @@ fn times(records: &[Record], mut epoch: u64) -> Vec<u64> {
     times
 }
 
-/// Returns the turn that began last, while its loop may go on; `None` before the first one.
+/// Returns the turn that began last, while its loop may still be running; `None` before the first
+/// one.
 pub(super) fn last_turn(words: &[AtomicU64]) -> Option<Turn> {
     let capacity = words[layout::CAPACITY].load(Relaxed);
     loop {
@@ -309,8 +309,8 @@ impl Selected {
         self.last = Some((begin, end));
     }
 
-    /// Returns the earliest time at which an event may have come that the last call has returned.
-    /// A call that slept had no event before its end.
+    /// Returns the earliest time at which an event returned by the last call may have arrived. A
+    /// call that slept had no event before its end.
     fn earliest(&self) -> Option<u64> {
         let (begin, end) = self.last?;
         if end - begin > AT_ONCE { Some(end) } else { self.ended_before.or(Some(end)) }

@@ -10,10 +10,10 @@ use mainspring_sys::shared_map::SharedMap;
 
 use super::layout;
 
-/// Settings of the tape of a loop, for [`EventLoopBuilder::record`].
+/// Settings of a loop's tape, for [`EventLoopBuilder::record`].
 ///
-/// A tape holds the last turns, in 16 bytes each. A recorder that cannot be opened never stops the
-/// program: the loop runs without a tape, and the error is a report.
+/// A tape holds the latest turns, in 16 bytes each. A recorder that cannot be opened never stops
+/// the program: the loop runs without a tape, and the error is a report.
 ///
 /// [The program `mainspring`](crate::guide::the_program_mainspring) reads the tape from outside.
 ///
@@ -43,22 +43,21 @@ const MAX_TURNS: usize = 1 << 30;
 impl Recorder {
     /// Records the last `turns` turns in memory.
     ///
-    /// On Linux the memory is a file without a name (memfd_create(2)), which takes one descriptor.
-    /// With it, `mainspring ps PID` finds the tape of a process that does not return from a
-    /// callback. Processes of the same user can read the file, and those of root. The tape is plain
-    /// memory if the file cannot be made, on other systems, and in a process with raised
-    /// privileges.
+    /// On Linux the memory is an anonymous file (memfd_create(2)), which takes one descriptor. It
+    /// allows `mainspring ps PID` to find the tape of a stuck process. Processes of the same user
+    /// and of root can read it. The tape is plain memory if the file cannot be created, on other
+    /// systems, and in a process with elevated privileges.
     pub fn ring(turns: usize) -> Recorder {
         Recorder { turns, path: None }
     }
 
     /// Records the last million turns in a file, which [`Tape::open`](crate::Tape::open) reads from
-    /// another process: while this one does not return from a callback, and after it was killed.
+    /// another process, even while this one is stuck or after it was killed.
     ///
-    /// The file belongs on a tmpfs, such as `/run`: on a disk, writing back may delay the loop. It
-    /// has the mode 0600. A file of this name is renamed first, with `.old` after its name, so the
-    /// tape of a crash survives a restart. A process with raised privileges (set-user-ID) does not
-    /// record.
+    /// Put the file on a tmpfs, such as `/run`: on a disk, write-back may delay the loop. It has
+    /// mode 0600. An existing file of this name is first renamed, with the suffix `.old`, so the
+    /// tape of a crash survives a restart. A process with elevated privileges (set-user-ID) does
+    /// not record.
     ///
     /// ```
     /// use mainspring::{EventLoop, Recorder, Tape};

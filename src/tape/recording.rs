@@ -22,7 +22,7 @@ use super::recorder::{Memory, Recorder};
 use super::turn::TurnKind;
 use super::turn_id::TurnId;
 
-/// The beginning of a turn, in the form of a record: a larger one is copied, which stalls.
+/// The start of a turn, in the form of a record: a larger struct would be copied, which stalls.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Start {
     pub(crate) kind: TurnKind,
@@ -62,7 +62,7 @@ pub(crate) struct Recording {
     next: Cell<usize>,
     end: usize,
     epoch: Cell<u64>,
-    /// Time of the latest record, which no later one precedes.
+    /// Time of the latest record. Later ones are never earlier.
     latest: Cell<u64>,
     is_off: Cell<bool>,
     places: RefCell<HashMap<PlaceKey, u16>>,
@@ -107,7 +107,7 @@ impl Recording {
         (!self.is_off.get()).then(|| LiveTape(memory.clone()))
     }
 
-    /// Returns what the tape holds now.
+    /// Returns the current content of the tape.
     pub(crate) fn tape(&self) -> Option<Tape> {
         self.last_turns(u64::MAX)
     }
@@ -118,7 +118,7 @@ impl Recording {
     }
 
     /// Stops recording in a forked child if it is in a file, because its parent continues to write
-    /// this file. A ring in memory begins again, without the turns of the parent.
+    /// this file. A ring in memory starts empty, without the turns of the parent.
     pub(crate) fn after_fork(&self) {
         let is_new =
             self.begin_again().is_some_and(|memory| self.forked.set(memory.into()).is_ok());
@@ -145,7 +145,7 @@ impl Recording {
 
     /// Records the beginning of a turn at `time`, in nanoseconds since the start of the loop.
     /// `queued` is the length of the ready deque.
-    // Inlined always: a call is a quarter of it.
+    // Always inlined: a call would be a quarter of its cost.
     #[inline(always)]
     pub(crate) fn begin(&self, time: u64, queued: usize, start: Start) {
         if self.is_off.get() {
@@ -156,12 +156,12 @@ impl Recording {
         self.store(time, start);
     }
 
-    /// Returns the number of records, those included that the ring has lost.
+    /// Returns the number of records, including those that the ring has overwritten.
     pub(crate) fn count(&self) -> u64 {
         self.head.get()
     }
 
-    /// Removes the records after the first `count`: what they record has not run.
+    /// Removes the records after the first `count`: those turns have not run.
     pub(crate) fn take_back(&self, count: u64) {
         if !self.is_off.get() && count < self.head.get() {
             self.words()[layout::HEAD].store(count, Release);
@@ -231,7 +231,8 @@ impl Recording {
         if by < UNKNOWN { Reason::turn(self.head.get() - by) } else { Reason::LOOP }
     }
 
-    /// Returns the number of a place, which enters the table with its first turn; 0 if it is full.
+    /// Returns the number of a place, which is added to the table with its first turn; 0 if the
+    /// table is full.
     #[inline]
     pub(crate) fn place(&self, location: &'static Location<'static>) -> u16 {
         let address = ptr::from_ref(location);
@@ -282,7 +283,7 @@ impl Recording {
         true
     }
 
-    /// Returns a time for a record that is not before the latest one: clocks of users may go back.
+    /// Returns a time for a record that is not before the latest one: custom clocks may go back.
     #[inline]
     fn monotonic(&self, time: u64) -> u64 {
         let time = time.max(self.latest.get());

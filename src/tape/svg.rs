@@ -1,7 +1,7 @@
 //! A tape as a picture.
 //!
-//! Times are percentages and texts have pixels, so a text is as large on a phone as on a page. Each
-//! lane has its text in a separate line, so no two of them overlap.
+//! Times are percentages and text sizes are pixels, so text is as large on a phone as on a page.
+//! Each lane has its label on a separate line, so labels never overlap.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ const MARGIN: usize = 10;
 const SIDE: f64 = 2.0;
 /// Width of the shortest turn in percent: a pixel on a phone.
 const SHORTEST: f64 = 0.3;
-/// Letters of a text that fit on a phone. Longer ones are cut at the left, where paths begin.
+/// Number of letters that fit on a phone. Longer labels are cut at the left, where paths begin.
 const LETTERS: usize = 40;
 
-/// Colours of light and of dark pages.
+/// Colours for light and dark pages.
 const STYLE: &str = "<style>
 .mainspring-tape { background: #fff; font: 13px ui-monospace, 'DejaVu Sans Mono', monospace; }
 .mainspring-tape text { fill: #24292f; stroke: #fff; stroke-width: 4px; paint-order: stroke; }
@@ -39,9 +39,9 @@ const STYLE: &str = "<style>
 ";
 
 impl Tape {
-    /// Draws the tape as an SVG file that needs no other file: a bar for each callback and task,
-    /// with its turns. It has colours for light and for dark pages, and fits the width of its page.
-    /// A turn that still runs has another colour.
+    /// Draws the tape as a self-contained SVG file: a bar for each callback and task, with its
+    /// turns. It has colours for light and dark pages, and fits the width of its page. A running
+    /// turn has another colour.
     ///
     /// ```
     /// # use mainspring::{EventLoop, Recorder};
@@ -115,7 +115,7 @@ fn draw(svg: &mut String, lane: &Lane<'_>, y: usize, x: impl Fn(Duration) -> f64
     *svg += &bar("wait", x(first.at), x(last.end()));
     let mut drawn = f64::MIN;
     for turn in &lane.turns {
-        // A turn that lies within the width of the one before changes nothing.
+        // A turn within the width of the previous one changes nothing.
         if x(turn.end()) > drawn || turn.lasted.is_none() {
             *svg += &bar(class(turn), x(turn.at), x(turn.end()));
             drawn = x(turn.at) + SHORTEST;

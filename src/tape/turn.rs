@@ -14,38 +14,38 @@ pub struct Turn {
     pub number: u64,
     /// Time from the creation of the loop to the beginning of the turn.
     pub at: Duration,
-    /// Duration of the turn; `None` for the last one of a tape, which may still run.
+    /// Duration of the turn; `None` for the last one of a tape, which may still be running.
     pub lasted: Option<Duration>,
     /// The kind of registration.
     pub kind: TurnKind,
-    /// Place of the registration as `FILE:LINE`, after its name if it has one. Empty for turns of
-    /// the loop.
+    /// Place of the registration as `FILE:LINE`, preceded by its name if it has one. Empty for
+    /// turns of the loop.
     pub place: Arc<str>,
-    /// Number that distinguishes registrations with the same place, while they live.
+    /// Number that distinguishes live registrations with the same place.
     pub key: u32,
     /// The reason why it ran.
     pub cause: Cause,
-    /// Time at which it was due, counted like `at`; `None` if the tape does not have it.
+    /// Time at which it was due, counted like `at`; `None` if the tape does not contain it.
     ///
     /// A timer is due at its deadline, and so is a task that sleeps. A lateness of more than half a
-    /// millisecond is rounded by up to four millionths. A callback or a task that a turn has queued
-    /// is due at the end of that turn.
+    /// millisecond is accurate to four millionths. A callback or a task queued by a turn is due at
+    /// the end of that turn.
     ///
-    /// An event from outside, such as readiness of a descriptor, is due at the earliest time at
-    /// which it may have come. If the selector slept, that is the end of the sleep. If it returned
-    /// at once, that is the end of its call before.
+    /// An external event, such as readiness of a descriptor, is due at the earliest time at which
+    /// it may have arrived. If the selector slept, that is the end of the sleep. If it returned at
+    /// once, that is the end of its previous call.
     pub due: Option<Duration>,
     pub(super) id: TurnId,
 }
 
 impl Turn {
     /// Returns the time from the due time to the beginning of the turn. `None` if the due time is
-    /// not known.
+    /// unknown.
     pub fn lateness(&self) -> Option<Duration> {
         Some(self.at.saturating_sub(self.due?))
     }
 
-    /// Returns the end of the turn, or its beginning if it still runs.
+    /// Returns the end of the turn, or its start if it is still running.
     pub(super) fn end(&self) -> Duration {
         self.at + self.lasted.unwrap_or_default()
     }
@@ -66,9 +66,10 @@ impl Turn {
 #[non_exhaustive]
 #[repr(u8)]
 pub enum TurnKind {
-    /// Work of the loop between two callbacks, with calls of the selector that do not sleep.
+    /// The loop's own work between two callbacks, including calls of the selector that do not
+    /// sleep.
     Loop,
-    /// A call of the selector that sleeps unless an event is there.
+    /// A call of the selector that sleeps unless an event is pending.
     Sleep,
     /// A closure of `call_soon`, or of another thread.
     Soon,
@@ -106,7 +107,7 @@ impl TurnKind {
         TurnKind::ALL.get(usize::from(number)).copied().unwrap_or(TurnKind::Loop)
     }
 
-    /// Returns true for code of the program, false for the loop and its sleep.
+    /// Returns true for user code, false for the loop and its sleep.
     pub fn is_callback(self) -> bool {
         !matches!(self, TurnKind::Loop | TurnKind::Sleep)
     }
@@ -133,7 +134,7 @@ impl fmt::Display for TurnKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The loop itself, or a reason that the tape does not have.
+    /// The loop itself, or a reason that is not on the tape.
     Loop,
     /// Readiness of the descriptor with this number.
     Fd(i32),
@@ -143,7 +144,7 @@ pub enum Cause {
     Thread,
     /// A signal.
     Signal,
-    /// The end of a process.
+    /// The exit of a process.
     Child,
     /// The turn with this number, which queued a callback or woke a task.
     Turn(u64),

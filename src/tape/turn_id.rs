@@ -1,8 +1,8 @@
-//! Numbers of registrations, short enough for a record.
+//! Ids of registrations, short enough for a record.
 
 use crate::handle::Key;
 
-/// Bits of a slot. Slots beyond them share their numbers with others.
+/// Number of bits for the slot. Slots beyond that share their ids with others.
 const SLOT_BITS: u32 = 24;
 const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 
@@ -12,7 +12,7 @@ const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 pub(crate) struct TurnId(pub(super) u32);
 
 impl TurnId {
-    /// The number of the loop, and of messages.
+    /// The id of the loop, and of messages.
     pub(crate) const NONE: TurnId = TurnId(0);
 
     #[inline]
@@ -24,7 +24,7 @@ impl TurnId {
         }
     }
 
-    /// Returns the slot, as far as its bits go.
+    /// Returns the slot, limited to its bits.
     pub(super) fn slot(self) -> u32 {
         self.0 & SLOT_MASK
     }

@@ -87,8 +87,8 @@ impl Tasks {
         }
     }
 
-    /// Returns the number of a [`FailureOf`] function for outputs of type `T`, as a key, so that
-    /// it fits where the joiner was.
+    /// Returns the number of a [`FailureOf`] function for outputs of type `T`, as a key, so that it
+    /// fits into the joiner's field.
     #[inline]
     pub(in crate::task) fn failure_fn_number<T: 'static>(&self, failure_of: FailureOf) -> Key {
         // A list: a program detaches tasks of few output types.

@@ -23,25 +23,26 @@ pub(super) struct IoSlot {
     /// Cached readiness: reported by the selector, and not disproved by a call since.
     pub(super) readiness: Readiness,
     pub(super) watching: Watching,
-    /// The number that was given out last.
+    /// The number that was assigned last.
     latest: u32,
-    /// The first waiter. Most fds have no other one, so they need no map.
+    /// The first waiter. Most fds have only one, so they need no map.
     first: IoWaiter,
     /// Further waiters by number, so in the order of arrival.
     others: BTreeMap<u32, IoWaiter>,
 }
 
-/// The way in which an fd is watched.
+/// Modes of watching an fd.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Watching {
-    /// By edges.
+    /// Edge-triggered.
     Edge,
-    /// By level.
+    /// Level-triggered.
     Level,
-    /// By level, but not now: the fd was ready and had no waiter, so each tick would report it.
+    /// Level-triggered, but paused: the fd was ready without a waiter, so each tick would report
+    /// it.
     Paused,
-    /// By edges, for an fd number that may become another file's. Before each wait the kernel is
-    /// called, for the interest of all waiters.
+    /// Edge-triggered, for an fd number that may come to refer to another file. Before each wait
+    /// the kernel is called with the interest of all waiters.
     Borrowed,
 }
 

@@ -4,7 +4,7 @@
 //! Reported readiness is cached until a call on the fd disproves it. So a wait makes no system
 //! call: a busy connection costs its reads and writes, and a share of the selector's wait.
 //!
-//! A listener is watched by level: after an accept, the selector reports whether another client
+//! A listener is level-triggered: after an accept, the selector reports whether another client
 //! waits, which saves a failing accept. A listener that is ready without a waiter is paused, and
 //! the next waiter resumes it.
 
@@ -48,7 +48,7 @@ impl Tasks {
         Ok(key)
     }
 
-    /// Ends the registration of an fd: the kernel forgets it now.
+    /// Ends the registration of an fd in the kernel at once.
     pub(crate) fn unwatch_io(&self, key: Key) {
         let slot = self.ios.borrow_mut().remove(key);
         let Some(slot) = slot else { return };
@@ -200,7 +200,7 @@ impl Tasks {
             self.wake(first);
             return true;
         }
-        // At once, not by the next tick: the task runs where a callback would.
+        // At once, not in the next tick: the task runs where a callback would.
         let must_run = self.mark_queued(first);
         #[cfg(feature = "tracing")]
         self.record_wake(first);
@@ -211,13 +211,13 @@ impl Tasks {
         must_run
     }
 
-    /// Adds an event to the cached readiness. Returns the key of the waiter to wake, and true if
-    /// the queue has no other one.
+    /// Adds an event to the cached readiness. Returns the key of the waiter to wake, and true if it
+    /// is the only one.
     #[inline]
     fn note_event(&self, ready: Ready) -> Option<(Key, bool)> {
         let mut ios = self.ios.borrow_mut();
         let Some(slot) = ios.get(ready.key) else {
-            // The event is for a registration that is gone, or for one that only the kernel has.
+            // The event is for a removed registration, or for one that only the kernel has.
             self.core.note_unknown_key(ready.readiness);
             return None;
         };

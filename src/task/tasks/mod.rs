@@ -1,7 +1,7 @@
 //! The tasks of one loop.
 //!
 //! A task is a slot of a table, with its future in a box. When the task is done, the box has its
-//! output instead. The task's key is queued in the ready deque like that of a callback.
+//! output instead. The task's key is queued in the ready deque, like a callback's.
 //!
 //! | file | contents |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | `completion` | the end of a task: joiners, done-callbacks, reports |
 //! | `cancel` | cancellation of a task |
 //! | `io_slot`, `ticket`, `io_waiters` | descriptors that tasks wait for |
-//! | `task_port` | the tasks as the loop sees them |
+//! | `task_port` | the interface of the tasks to the loop |
 //! | `snapshot`, `traces` | the tasks in a snapshot, and their histories |
 //! | `stall` | waits that other code can end |
 //! | `spans/` | the spans of the tasks, with the feature `tracing` |
@@ -19,7 +19,7 @@
 //! # Invariants
 //!
 //! * A task that was woken is in the ready deque once, and has the flag `QUEUED`. A cancellation
-//!   may queue it a second time, without that flag: so a missing flag means that nothing has woken
+//!   may queue it a second time, without that flag, so a missing flag means that nothing has woken
 //!   it.
 //! * A future is polled and dropped only in this module, on the loop's thread, with nothing
 //!   borrowed. It is dropped before the joiner of the task is woken.

@@ -1,4 +1,4 @@
-//! The tasks in a snapshot: their states, what they wait for, and the regions inside of them.
+//! The tasks in a snapshot: their states, their waits, and the regions inside them.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::task::keyed_arena::KeyKind;
 type Indices = HashMap<Key, usize>;
 
 impl Tasks {
-    /// Adds the tasks, the regions inside of them, and their descriptors to `entries`.
+    /// Adds the tasks, the regions inside them, and their descriptors to `entries`.
     pub(super) fn list_all(&self, times: Times, entries: &mut Vec<Entry>) {
         let tasks = self.list_tasks(entries);
         self.list_sleeps(times, &tasks, entries);

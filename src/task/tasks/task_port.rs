@@ -1,4 +1,4 @@
-//! The tasks as the loop sees them: keys that it runs, feeds and cancels.
+//! The interface of the tasks to the loop: keys to run, feed and cancel.
 
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -194,8 +194,7 @@ impl TaskLayer for Tasks {
         for key in keys {
             let mut slots = self.slots.borrow_mut();
             let Some(mut task) = slots.get(key) else { continue };
-            // A wake that was on its way from a thread of the parent is lost, so every task is
-            // woken.
+            // A wake in flight from a thread of the parent is lost, so every task is woken.
             if let Some(waker) = task.take_waker() {
                 waker.received();
                 task.keep_waker(waker);
@@ -209,7 +208,7 @@ impl TaskLayer for Tasks {
         #[cfg(feature = "tracing")]
         self.record_pending();
         drop(self.inbox.close());
-        // The table may change meanwhile: what is dropped can call the loop.
+        // The table may change meanwhile: dropped values can call the loop.
         let keys = self.slots.borrow().keys();
         for key in keys {
             self.end(key);

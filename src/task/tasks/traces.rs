@@ -1,6 +1,7 @@
 //! The lines where tasks wait, their ages, and their numbers of runs, while the loop records them.
 //!
-//! They are beside the table of tasks, so that a task of a loop that does not record is not larger.
+//! They are separate from the task table, so that tasks of a loop that does not record are not
+//! larger.
 
 use std::collections::HashMap;
 use std::panic::Location;
@@ -15,7 +16,8 @@ use crate::task::keyed_arena::{KeyKind, SLOT};
 /// The history of one task, in 48 bytes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Trace {
-    /// Generation of the task's slot. Another one means that the trace is that of an older task.
+    /// Generation of the task's slot. A different one means that the trace belongs to an earlier
+    /// task.
     generation: u32,
     /// Number of turns.
     runs: u32,
@@ -107,8 +109,8 @@ impl Tasks {
             && slots.get(key).is_some_and(|task| !task.slot.flags.intersects(untraced))
     }
 
-    /// Calls `run`, which returns true if it has polled the task `key`, and keeps the lines where
-    /// the task waits then.
+    /// Calls `run`, which returns true if it has polled the task `key`, and records the lines where
+    /// the task then waits.
     #[cold]
     pub(super) fn traced(&self, key: Key, run: impl FnOnce() -> bool) -> bool {
         let turn = Turn::begin();
