@@ -14,7 +14,7 @@
 //! | [debugging a stuck daemon](debugging_a_stuck_daemon) | a daemon hangs: which callback, since when, and why |
 //! | [the program `mainspring`](the_program_mainspring) | the program that reads tapes: installation and options |
 //! | [testing with simulated time](testing_with_simulated_time) | exact tests of timeouts and retries |
-//! | [deploying](deploying) | one core, many cores, many machines behind a balancer |
+//! | [deployment](deploying) | one core, many cores, many machines behind a balancer |
 //! | [inside another loop](inside_another_loop) | GLib and tokio, as a host or as a guest |
 //! | [crates of the ecosystem](crates_of_the_ecosystem) | axum, tokio-postgres, redis and others on this loop |
 //! | [clients of C libraries](clients_of_c_libraries) | libcurl, libpq and hiredis |
