@@ -9,6 +9,24 @@ use super::task_port::TaskLayer;
 use crate::handle::Key;
 use crate::timers::TimerSlot;
 
+/// Timers of the loop itself that are due.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct InternalTimers {
+    reports: bool,
+    children: bool,
+    comparison: bool,
+}
+
+impl InternalTimers {
+    fn add(&mut self, key: Key) {
+        match key {
+            Key::REPORTS => self.reports = true,
+            Key::CHILDREN => self.children = true,
+            _ => self.comparison = true,
+        }
+    }
+}
+
 impl LoopCore {
     /// Returns the time until the first deadline, and `None` if there is no deadline.
     #[inline]
@@ -21,39 +39,58 @@ impl LoopCore {
     #[inline(never)]
     pub(crate) fn feed_timers(&self, tasks: &dyn TaskLayer) {
         let now = self.timeline.now_nanos(); // A custom clock may use the loop.
-        let mut ready = self.agenda.ready.borrow_mut();
-        let [mut reports_due, mut children_due, mut comparison_due] = [false; 3];
-        let (times, tape) = (self.page.times(), self.tape.get());
-        let is_timed = times.is_some() || tape.is_some();
-        if let Some(tape) = tape {
-            tape.begin_timers(ready.len());
+        match self.page.times().is_some() || self.tape.get().is_some() {
+            false => self.feed_timers_at(now, tasks, |_, _| {}),
+            true => self.feed_timers_timed(now, tasks),
         }
-        let fed = self.timers.borrow_mut().feed(now, |key, deadline| {
+    }
+
+    /// Feeds the timers that are due, and notes their deadlines.
+    #[cold]
+    fn feed_timers_timed(&self, now: u64, tasks: &dyn TaskLayer) {
+        let (times, tape) = (self.page.times(), self.tape.get());
+        if let Some(tape) = tape {
+            tape.begin_timers(self.agenda.ready.borrow().len());
+        }
+        self.feed_timers_at(now, tasks, |deadline, queued| {
+            times.inspect(|times| times.add_lateness(now - deadline));
+            tape.inspect(|tape| tape.add_deadline(queued, deadline));
+        });
+    }
+
+    /// Feeds the timers that are due at `now`. Passes the deadline of each, and then the length of
+    /// the ready deque, to `fed`.
+    // Inlined always: a test for instruments in the loop costs each timer 10 instructions.
+    #[inline(always)]
+    fn feed_timers_at(&self, now: u64, tasks: &dyn TaskLayer, mut fed: impl FnMut(u64, usize)) {
+        let mut ready = self.agenda.ready.borrow_mut();
+        let mut internal = InternalTimers::default();
+        let count = self.timers.borrow_mut().feed(now, |key, deadline| {
             match key.is_task_layer() {
-                true if key.is_internal() => match key {
-                    Key::REPORTS => reports_due = true,
-                    Key::CHILDREN => children_due = true,
-                    _ => comparison_due = true,
-                },
+                true if key.is_internal() => internal.add(key),
                 true => tasks.feed_timer(key, &mut ready),
                 false => ready.feed(key, Readiness::empty()),
             }
-            if is_timed {
-                times.inspect(|times| times.add_lateness(now - deadline));
-                tape.inspect(|tape| tape.add_deadline(ready.len(), deadline));
-            }
+            fed(deadline, ready.len());
         });
         drop(ready);
-        self.page.timers_run.add(fed);
+        self.page.timers_run.add(count);
         #[cfg(feature = "tracing")]
         tasks.record_timers();
-        if reports_due {
+        if internal != InternalTimers::default() {
+            self.end_internal_timers(&internal, now, tasks);
+        }
+    }
+
+    #[cold]
+    fn end_internal_timers(&self, due: &InternalTimers, now: u64, tasks: &dyn TaskLayer) {
+        if due.reports {
             self.flush_reports();
         }
-        if children_due {
+        if due.children {
             self.feed_due_children(now);
         }
-        if comparison_due {
+        if due.comparison {
             self.feed_timebases(tasks);
         }
     }

@@ -91,13 +91,20 @@ impl<S> LoopHandle<S> {
     }
 
     /// Removes a key from the source that feeds it.
+    #[inline]
     pub(crate) fn detach_source(&self, source: Source, key: Key) {
+        match source {
+            Source::Timer(timer) | Source::Interval(timer) => {
+                self.core().timers.borrow_mut().remove(timer);
+            }
+            _ => self.detach_other_source(source, key),
+        }
+    }
+
+    fn detach_other_source(&self, source: Source, key: Key) {
         let core = self.core();
         match source {
-            Source::Soon => {}
-            Source::Timer(timer) | Source::Interval(timer) => {
-                core.timers.borrow_mut().remove(timer);
-            }
+            Source::Soon | Source::Timer(_) | Source::Interval(_) => {}
             Source::Clock(_) | Source::Schedule(_) => {
                 source.clock_slot().into_iter().for_each(|slot| core.remove_clock_timer(slot, key));
             }
