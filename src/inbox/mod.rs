@@ -181,7 +181,8 @@ impl<T, D: WakeLoop> Inbox<T, D> {
     /// queued, but the wake failed; the loop checks the queue in its next tick.
     #[inline]
     pub(crate) fn send(&self, message: T) -> Result<()> {
-        let shared = self.shared().ok_or(Error::Forked)?;
+        // Not `ok_or`: the error would be made and dropped for each message.
+        let Some(shared) = self.shared() else { return Err(Error::Forked) };
         let mut queue = lock(shared);
         if queue.closed {
             drop(queue); // First: the `Drop` of a message may send.
@@ -193,7 +194,7 @@ impl<T, D: WakeLoop> Inbox<T, D> {
 
     /// Makes the loop check the queue, without a message.
     pub(crate) fn notify(&self) -> Result<()> {
-        let shared = self.shared().ok_or(Error::Forked)?;
+        let Some(shared) = self.shared() else { return Err(Error::Forked) };
         self.notify_loop(shared, lock(shared))
     }
 
