@@ -22,7 +22,7 @@ use std::fmt;
 use std::panic::Location;
 
 pub(crate) use self::futures::{around, await_fn, located, poll_as};
-pub(crate) use self::turn::{Paused, Turn, is_ours, pending};
+pub(crate) use self::turn::{Turn, is_ours, pause, pending, resume};
 
 /// A future of this crate that a task waits for, and the line that awaits it.
 ///

@@ -111,7 +111,7 @@ impl Drop for Entered {
 
 /// A turn of a task that is recorded, until this is dropped.
 pub(crate) struct Turn {
-    _outer: Paused,
+    _outer: Outer,
     begin: (usize, usize),
 }
 
@@ -122,7 +122,7 @@ impl Turn {
             let here = (lines.around.len(), lines.awaits.len());
             std::mem::replace(&mut lines.begin, here)
         });
-        Turn { _outer: Paused(IS_ON.replace(true)), begin }
+        Turn { _outer: Outer(IS_ON.replace(true)), begin }
     }
 
     /// Calls `read` with the futures that were pending.
@@ -143,20 +143,24 @@ impl Drop for Turn {
     }
 }
 
-/// The state of the recording before another loop begins to run, or another turn. The drop restores
-/// it.
-#[derive(Debug, Default)]
-pub(crate) struct Paused(bool);
+/// The state of the recording before another turn. The drop restores it.
+#[derive(Debug)]
+struct Outer(bool);
 
-impl Paused {
-    /// Stops the recording.
-    pub(crate) fn new() -> Paused {
-        Paused(IS_ON.replace(false))
+impl Drop for Outer {
+    fn drop(&mut self) {
+        resume(self.0);
     }
 }
 
-impl Drop for Paused {
-    fn drop(&mut self) {
-        IS_ON.set(self.0);
-    }
+/// Stops the recording, because another loop begins to run. Returns true if there was one.
+#[inline]
+pub(crate) fn pause() -> bool {
+    IS_ON.replace(false)
+}
+
+/// Restores the recording when the other loop has ended to run.
+#[inline]
+pub(crate) fn resume(was_on: bool) {
+    IS_ON.set(was_on);
 }

@@ -38,7 +38,6 @@ use super::failure::FailureOf;
 use super::keyed_arena::{KeyKind, KeyedArena};
 use super::outcome::{TaskEnding, TaskState};
 use super::waker::{PolledWaker, TaskWaker, WakeInbox};
-use crate::awaits::Paused;
 use crate::event_loop::loop_core::LoopCore;
 use crate::event_loop::report::internal;
 use crate::event_loop::{Report, ReportKind};
@@ -96,8 +95,10 @@ pub(crate) struct Tasks {
     polling: Cell<Polling>,
     /// True if the future of the main task must be polled.
     main_due: Cell<bool>,
-    /// The loop that was running when this one began to run inside it, and whether it recorded.
-    outer_loop: Cell<Option<(Option<Rc<Tasks>>, Paused)>>,
+    /// The loop that was running when this one began to run inside it.
+    outer_loop: Cell<Option<Rc<Tasks>>>,
+    /// True if a turn of that loop was recorded.
+    outer_is_recorded: Cell<bool>,
     /// Index of the descriptor that had a waiter at the last check.
     last_awaited: Cell<u32>,
     /// An empty queue that is kept for its memory; see `drain_inbox`.
@@ -120,6 +121,7 @@ impl Tasks {
             polling: Cell::new(Polling { key: Key::NONE, waker: (&raw const NO_WAKER).cast() }),
             main_due: Cell::new(false),
             outer_loop: Cell::new(None),
+            outer_is_recorded: Cell::new(false),
             last_awaited: Cell::new(0),
             wakes: Cell::default(),
             #[cfg(feature = "tracing")]

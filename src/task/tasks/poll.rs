@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use super::state::Flags;
 use super::{Polling, Tasks};
+use crate::awaits::Turn;
 use crate::handle::Key;
 use crate::panic::{drop_caught, quietly};
 use crate::task::any_task::{BoxedTask, Failed};
@@ -160,28 +161,36 @@ impl Tasks {
         key: Key,
         poll: impl FnOnce(&mut Context<'_>) -> T,
     ) -> T {
-        let poll = |waker: &PolledWaker| {
-            let _guard = self.begin_poll(key, waker);
-            let mut cx = Context::from_waker(waker.waker());
-            if !self.core.limits.await_lines {
-                return poll(&mut cx);
-            }
-            self.traced_main(key, || poll(&mut cx))
-        };
         match self.take_own_waker(key) {
             None => {
                 let waker = self.borrow_waker(key);
-                let polled = poll(&waker);
+                let polled = self.poll_main_with(key, &waker, poll);
                 self.return_waker(key, waker);
                 polled
             }
             Some(own) => {
                 let waker = PolledWaker::of(own);
-                let polled = poll(&waker);
+                let polled = self.poll_main_with(key, &waker, poll);
                 self.keep_waker(key, waker);
                 polled
             }
         }
+    }
+
+    #[inline(always)]
+    fn poll_main_with<T>(
+        &self,
+        key: Key,
+        waker: &PolledWaker,
+        poll: impl FnOnce(&mut Context<'_>) -> T,
+    ) -> T {
+        let _guard = self.begin_poll(key, waker);
+        let turn = self.core.limits.await_lines.then(Turn::begin);
+        let polled = poll(&mut Context::from_waker(waker.waker()));
+        if let Some(turn) = turn {
+            self.end_main_turn(key, turn);
+        }
+        polled
     }
 
     fn take_own_waker(&self, key: Key) -> Option<Arc<TaskWaker>> {

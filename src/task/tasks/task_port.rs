@@ -7,7 +7,7 @@ use mainspring_sys::Readiness;
 
 use super::Tasks;
 use super::state::Flags;
-use crate::awaits::Paused;
+use crate::awaits;
 use crate::clock::Times;
 use crate::error::Error;
 use crate::event_loop::loop_core::LoopCore;
@@ -30,29 +30,39 @@ impl Tasks {
     }
 }
 
+impl Tasks {
+    /// Dispatches a key that is not a task.
+    // Never inlined: a task would save the registers that this uses.
+    #[inline(never)]
+    fn dispatch_other(&self, ready: Ready) -> bool {
+        match KeyKind::of(ready.key) {
+            KeyKind::Waker => {
+                self.wake(ready.key);
+                true
+            }
+            KeyKind::Io => self.deliver(ready),
+            KeyKind::Task | KeyKind::Rare => false,
+        }
+    }
+}
+
 impl TaskLayer for Tasks {
     fn enter(self: Rc<Tasks>) {
         let tasks = self.clone();
-        let paused = Paused::new();
-        tasks.outer_loop.set(Some((current::enter(Some(self)), paused)));
+        tasks.outer_is_recorded.set(awaits::pause());
+        tasks.outer_loop.set(current::enter(Some(self)));
     }
 
     fn leave(&self) {
-        let (outer, paused) = self.outer_loop.take().unzip();
-        drop(current::enter(outer.flatten()));
-        drop(paused);
+        drop(current::enter(self.outer_loop.take()));
+        awaits::resume(self.outer_is_recorded.get());
     }
 
     #[inline]
     fn dispatch(&self, ready: Ready) -> bool {
         match KeyKind::of(ready.key) {
             KeyKind::Task => self.run(ready.key),
-            KeyKind::Waker => {
-                self.wake(ready.key);
-                true
-            }
-            KeyKind::Io => self.deliver(ready),
-            KeyKind::Rare => false,
+            _ => self.dispatch_other(ready),
         }
     }
 

@@ -121,13 +121,10 @@ impl Tasks {
         ran
     }
 
-    /// Calls `poll`, which polls the main task `key`, like [`traced`](Tasks::traced).
+    /// Keeps the lines where the main task `key` waits after its turn.
     #[cold]
-    pub(super) fn traced_main<T>(&self, key: Key, poll: impl FnOnce() -> T) -> T {
-        let turn = Turn::begin();
-        let polled = poll();
+    pub(super) fn end_main_turn(&self, key: Key, turn: Turn) {
         turn.end(|awaits| self.end_turn(key, awaits));
-        polled
     }
 
     fn end_turn(&self, key: Key, awaits: &[Await]) {
