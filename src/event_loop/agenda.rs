@@ -42,6 +42,8 @@ pub(crate) struct Agenda {
     stopping: Cell<bool>,
     /// Failures that wait for the end of the batch, oldest first.
     failures: RefCell<VecDeque<Failure>>,
+    /// True if there are failures: checked in each tick, so it is one load.
+    has_failures: Cell<bool>,
 }
 
 impl Agenda {
@@ -101,15 +103,19 @@ impl Agenda {
 
     pub(crate) fn push_failure(&self, failure: Failure) {
         self.failures.borrow_mut().push_back(failure);
+        self.has_failures.set(true);
     }
 
     pub(crate) fn pop_failure(&self) -> Option<Failure> {
-        self.failures.borrow_mut().pop_front()
+        let mut failures = self.failures.borrow_mut();
+        let failure = failures.pop_front();
+        self.has_failures.set(!failures.is_empty());
+        failure
     }
 
     #[inline]
     pub(crate) fn has_failures(&self) -> bool {
-        !self.failures.borrow().is_empty()
+        self.has_failures.get()
     }
 
     /// Passes the places of all failures to `visit`. A panic has no place.

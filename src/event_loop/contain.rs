@@ -2,7 +2,7 @@
 //! and outputs, and wakers of other executors.
 //!
 //! [`LoopCore::contain`] and [`LoopCore::contain_later`] keep such a panic from leaving the
-//! operation half-done. A callback itself runs under [`guard`](super::failure::guard).
+//! operation half-done. A callback itself runs under [`catch`](super::failure::catch).
 //!
 //! # Invariants
 //!

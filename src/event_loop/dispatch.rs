@@ -10,8 +10,8 @@ use mainspring_sys::Readiness;
 use mainspring_sys::closure::{CallOnce, Storage};
 
 use super::callback::{Callback, Flow, OnceResult, REMOVE, Repeating, failed};
-use super::failure::{Failure, Payload, guard};
-use super::report::{Origin, Report};
+use super::failure::{Failure, Payload, catch};
+use super::report::{Origin, PanicPolicy, Report};
 use super::source::Source;
 use super::{EventLoop, LoopHandle};
 use crate::error::Error;
@@ -195,8 +195,11 @@ impl<S> EventLoop<S> {
     ) {
         let policy = self.core.panic_policy.get();
         let unwinding = UnwindGuard { handle: &self.handle, key, origin, repeat: None };
-        let run = || once.call(&self.handle, &mut self.state);
-        let result = guard(policy, run, |error| Err(Box::new(error)));
+        let (el, state) = (&self.handle, &mut self.state);
+        let result = match policy {
+            PanicPolicy::Propagate => once.call(el, state),
+            _ => catch(policy, || once.call(el, state)).unwrap_or_else(|it| Err(Box::new(it))),
+        };
         mem::forget(unwinding);
         if result.is_err() || self.handle.has_names() {
             self.end_once(key, origin, result);
@@ -222,8 +225,11 @@ impl<S> EventLoop<S> {
     ) {
         let policy = self.core.panic_policy.get();
         let unwinding = UnwindGuard { handle: &self.handle, key, origin, repeat: Some(repeat) };
-        let run = || unwinding.call(&mut self.state, readiness);
-        let flow = guard(policy, run, failed);
+        let state = &mut self.state;
+        let flow = match policy {
+            PanicPolicy::Propagate => unwinding.call(state, readiness),
+            _ => catch(policy, || unwinding.call(state, readiness)).unwrap_or_else(failed),
+        };
         let Some(repeat) = unwinding.disarm() else { return };
         match flow {
             ControlFlow::Break(error) => self.end_repeating(key, repeat, origin, error),

@@ -1,7 +1,6 @@
 //! The handle of a loop, by which its callbacks register, change and cancel.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use super::callback::{Callback, Once};
 use super::exception_handler::ExceptionHandler;
 use super::loop_core::LoopCore;
 use super::messages::{LoopInbox, Messages};
+use super::name_map::NameMap;
 use super::source::Source;
 use super::task_port::TaskLayer;
 use crate::callbacks::{CallbackEntry, Callbacks};
@@ -29,7 +29,7 @@ pub(crate) struct Shared<S> {
     /// Messages that were taken from the inbox and have not run.
     pub(super) messages: RefCell<Messages<S>>,
     /// Names of registrations, for reports.
-    pub(crate) names: RefCell<HashMap<Key, Rc<str>>>,
+    pub(crate) names: NameMap,
     /// The exception handler. `None` while it runs, and if there is none.
     pub(crate) exception_handler: Cell<Option<ExceptionHandler<S>>>,
 }
@@ -61,7 +61,7 @@ impl<S> LoopHandle<S> {
             soon: RefCell::default(),
             inbox,
             messages: RefCell::new(Messages::new()),
-            names: RefCell::default(),
+            names: NameMap::default(),
             exception_handler: Cell::new(None),
         };
         LoopHandle { shared: Rc::new(shared) }

@@ -70,6 +70,7 @@ pub(crate) mod loop_core;
 mod loop_handle;
 mod messages;
 mod metrics;
+mod name_map;
 mod names;
 mod poll_fd;
 pub(crate) mod read_buffer;

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use super::LoopHandle;
-use crate::arena;
 use crate::handle::{Handle, Key};
 
 /// # Names
@@ -26,40 +25,30 @@ impl<S> LoopHandle<S> {
         }
         let exists = self.source_of(handle).is_some();
         if exists {
-            self.shared.names.borrow_mut().insert(handle.key, name.into());
+            self.shared.names.insert(handle.key, name.into());
         }
         exists
     }
 
     /// Removes and returns the name of a registration that ends.
     pub(crate) fn take_name(&self, key: Key) -> Option<Rc<str>> {
-        if self.has_names() { self.remove_name(key) } else { None }
-    }
-
-    #[inline(never)]
-    fn remove_name(&self, key: Key) -> Option<Rc<str>> {
-        let mut names = self.shared.names.borrow_mut();
-        let name = names.remove(&key);
-        arena::shrink_map(&mut names);
-        name
+        if self.has_names() { self.shared.names.remove(key) } else { None }
     }
 
     /// Returns true if any registration has a name. Most loops have no names at all.
     #[inline]
     pub(crate) fn has_names(&self) -> bool {
-        !self.shared.names.borrow().is_empty()
+        self.shared.names.is_any()
     }
 
     /// Gives the name of `old` to its replacement `new`.
     pub(crate) fn pass_name(&self, old: Key, new: Key) {
-        let mut names = self.shared.names.borrow_mut();
-        if let Some(name) = names.remove(&old) {
-            names.insert(new, name);
+        if let Some(name) = self.take_name(old) {
+            self.shared.names.insert(new, name);
         }
     }
 
     pub(crate) fn name_of(&self, key: Key) -> Option<Rc<str>> {
-        let names = self.shared.names.borrow();
-        if names.is_empty() { None } else { names.get(&key).cloned() }
+        self.shared.names.get(key)
     }
 }
