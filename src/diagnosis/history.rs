@@ -9,8 +9,8 @@ use std::os::fd::RawFd;
 use std::panic::Location;
 use std::time::Duration;
 
-use mainspring_sys::fd::unread_bytes;
 use mainspring_sys::nonblocking::is_ready;
+use mainspring_sys::socket::unread_input;
 
 use super::flag::{Flag, FlagKind};
 use crate::handle::Key;
@@ -58,8 +58,8 @@ impl Descriptor {
         Descriptor { key, fd, runs, checked: 0, is_undrained: true }
     }
 
-    fn unread(&self) -> usize {
-        unread_bytes(self.fd).unwrap_or(0)
+    fn unread(&self) -> Option<usize> {
+        unread_input(self.fd)
     }
 }
 
@@ -109,17 +109,18 @@ impl History {
         self.samples += 1;
     }
 
-    /// Returns the number of unread bytes before a call of the callback `key`, if it is sampled.
+    /// Returns the amount of unread input before a call of the callback `key`, if it is sampled and
+    /// the amount can be found out.
     pub(crate) fn begin_call(&self, key: Key) -> Option<usize> {
-        self.descriptors.iter().find(|descriptor| descriptor.key == key).map(Descriptor::unread)
+        self.descriptors.iter().find(|descriptor| descriptor.key == key)?.unread()
     }
 
-    /// Notes that the callback `key` was called, when `before` bytes were unread.
+    /// Notes that the callback `key` was called, when the amount `before` was unread.
     pub(crate) fn end_call(&mut self, key: Key, before: usize) {
         let called = self.descriptors.iter_mut().find(|descriptor| descriptor.key == key);
         if let Some(descriptor) = called {
             descriptor.checked += 1;
-            let is_same = descriptor.unread() >= before && is_ready(descriptor.fd, false);
+            let is_same = descriptor.unread() >= Some(before) && is_ready(descriptor.fd, false);
             descriptor.is_undrained &= is_same;
         }
     }

@@ -194,7 +194,8 @@ impl<S> LoopHandle<S> {
         self.shared.tasks.for_each_fd(&mut |fd| listeners.push((None, fd)));
         for (key, fd) in listeners {
             if let Some(AcceptQueue { waiting, limit, .. }) = accept_queue(fd)
-                && waiting >= limit
+                && waiting > limit
+            // Linux lets one more wait than the limit.
             {
                 let figures = format!("{waiting} connections wait, the limit is {limit}");
                 let place = key.and_then(|key| self.place_of(key));

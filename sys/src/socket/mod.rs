@@ -33,6 +33,7 @@ mod socket_file;
 mod text;
 mod transfer;
 mod unix;
+mod unread;
 
 pub use accept::{AcceptError, ReserveFd, accept};
 pub use accept_queue::{AcceptQueue, accept_queue};
@@ -65,6 +66,7 @@ pub use seqpacket::{connect_seqpacket, has_seqpacket, listen_seqpacket, seqpacke
 pub use socket_file::SocketFile;
 pub use transfer::{peek, peek_from, recv, recv_from, recv_vectored, send, send_to, send_vectored};
 pub use unix::UnixAddress;
+pub use unread::unread_input;
 
 /// Returns the configuration of a random test with this number of cases, or with 20 under Miri.
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! Loops that never sleep (docs/contract.md, E8).
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::net::TcpListener;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, FlagKind, LoopHandle, SelectorKind, TriggerMode, yield_now};
+use mainspring_sys::socket::AcceptQueue;
 
 use super::{is_only, kinds};
 use crate::support::descriptors::pair;
+use crate::support::network::{client, short_dir};
 use crate::support::{on_every_selector, simulated};
 
 const US: Duration = Duration::from_micros(1);
@@ -172,10 +176,77 @@ fn e8_near_misses_of_undrained_descriptors_are_not_flagged() {
         theirs.write_all(&[0; 20_000]).unwrap();
         ticks(&mut el, 2000);
         assert_eq!(kinds(&el.diagnose()), []);
+        // Datagrams of one length come and go, and one always waits.
+        let (mut el, _clock) = simulated(kind, ());
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        el.add_reader(ours, |_, (), ours| Ok(_ = ours.recv(&mut [0; 8])?)).unwrap();
+        assert!(el.diagnose().is_healthy());
+        theirs.send(b"x").unwrap();
+        for _ in 0..2000 {
+            theirs.send(b"x").unwrap();
+            ticks(&mut el, 1);
+        }
+        assert_eq!(kinds(&el.diagnose()), []);
         // It is ready, and reported once.
         let (mut el, mut theirs, _) = reading(kind, TriggerMode::Oneshot, |_| {});
         theirs.write_all(b"unread").unwrap();
         ticks(&mut el, 2000);
         assert_eq!(kinds(&el.diagnose()), []);
+    });
+}
+
+/// Clients come as fast as they are accepted, so that some always wait.
+#[test]
+fn e8_a_listener_under_load_is_not_flagged() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let path = short_dir().join(format!("e8-{}-{kind}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        el.add_reader(listener, |_, (), listener| Ok(_ = listener.accept()?)).unwrap();
+        assert!(el.diagnose().is_healthy());
+        let mut clients = VecDeque::from([UnixStream::connect(&path).unwrap()]);
+        for _ in 0..1200 {
+            clients.push_back(UnixStream::connect(&path).unwrap());
+            ticks(&mut el, 1);
+            clients.pop_front();
+        }
+        assert_eq!(kinds(&el.diagnose()), []);
+        std::fs::remove_file(&path).unwrap();
+        // A hundred wait. Two are accepted in 32 calls, one of which a sample checks.
+        let (mut el, _clock) = simulated(kind, 0_u32);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        el.add_reader(listener, |_, calls, listener| {
+            *calls += 1;
+            if *calls % 32 < 2 {
+                listener.accept()?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert!(el.diagnose().is_healthy());
+        let _clients: Vec<_> = (0..100).map(|_| client(address)).collect();
+        ticks(&mut el, 1200);
+        assert_eq!(kinds(&el.diagnose()), []);
+    });
+}
+
+#[test]
+fn e8_a_listener_that_never_accepts_is_found() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = client(listener.local_addr().unwrap());
+        let line = line!() + 1;
+        el.add_reader(listener, |_, (), _| Ok(())).unwrap();
+        assert!(el.diagnose().is_healthy());
+        ticks(&mut el, 2000);
+        let diagnosis = el.diagnose();
+        if AcceptQueue::IS_KNOWN {
+            assert!(
+                is_only(&diagnosis, FlagKind::UndrainedDescriptor, file!(), line),
+                "{diagnosis}"
+            );
+        }
     });
 }

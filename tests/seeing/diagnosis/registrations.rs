@@ -2,11 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use mainspring::net::{Address, ListenOptions, listen};
 use mainspring::{EventLoop, FlagKind, Interest, LoopHandle, TimerHandle};
+use mainspring_sys::socket::AcceptQueue;
 
 use super::{is_only, kinds};
 use crate::support::descriptors::pair;
@@ -152,8 +153,8 @@ fn e9_a_full_accept_queue_is_found() {
         let (el, _clock) = simulated(kind, ());
         let (listener, address) = short_queue(2);
         let server = echo(&el, listener);
-        let mut clients: Vec<TcpStream> = vec![client(address)];
-        assert_eq!(kinds(&el.diagnose()), [], "one of two");
+        let mut clients: Vec<TcpStream> = vec![client(address), client(address)];
+        assert_eq!(kinds(&el.diagnose()), [], "one more has room");
         clients.push(client(address));
         let diagnosis = el.diagnose();
         if diagnosis.unchecked().iter().any(|it| it.starts_with("accept queues: ")) {
@@ -161,8 +162,46 @@ fn e9_a_full_accept_queue_is_found() {
         }
         assert_eq!(kinds(&diagnosis), [FlagKind::FullAcceptQueue], "{diagnosis}");
         assert!(diagnosis.flags()[0].place().unwrap().starts_with("server "), "{diagnosis}");
-        assert_eq!(diagnosis.flags()[0].figures(), "2 connections wait, the limit is 2");
+        assert_eq!(diagnosis.flags()[0].figures(), "3 connections wait, the limit is 2");
         drop(server);
+    });
+}
+
+/// A limit of zero lets one connection wait, and refuses the next one.
+#[test]
+fn e9_an_idle_listener_without_a_queue_is_healthy() {
+    on_every_selector(|kind| {
+        let (el, _clock) = simulated(kind, ());
+        let (listener, address) = short_queue(0);
+        let server = echo(&el, listener);
+        assert_eq!(kinds(&el.diagnose()), [], "no client");
+        let client = client(address);
+        let expected: &[FlagKind] =
+            if AcceptQueue::IS_KNOWN { &[FlagKind::FullAcceptQueue] } else { &[] };
+        assert_eq!(kinds(&el.diagnose()), expected, "one client");
+        drop((server, client));
+    });
+}
+
+#[test]
+fn e9_a_full_accept_queue_of_a_task_is_found() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let (listener, address) = short_queue(1);
+        let number = listener.as_raw_fd();
+        let acceptor = async move {
+            let listener = mainspring::net::TcpListener::from_std(listener.into())?;
+            listener.accept().await.map(drop)
+        };
+        el.spawn(acceptor).detach();
+        el.tick(Some(Duration::ZERO)).unwrap();
+        let clients: Vec<TcpStream> = (0..2).map(|_| client(address)).collect();
+        let diagnosis = el.diagnose();
+        if AcceptQueue::IS_KNOWN {
+            assert_eq!(kinds(&diagnosis), [FlagKind::FullAcceptQueue], "{diagnosis}");
+            assert_eq!(diagnosis.flags()[0].place(), Some(&*format!("fd {number}")));
+        }
+        drop(clients);
     });
 }
 
