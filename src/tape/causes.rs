@@ -118,6 +118,11 @@ mod tests {
         assert_eq!(by, [BY_SOURCES, BY_SOURCES, 6, 6, 7]);
         let deadlines: Vec<_> = (0..5).map(|position| causes.deadline(position)).collect();
         assert_eq!(deadlines, [None, Some(70), None, None, None]);
+        // Another batch, with fewer notes.
+        causes.mark(0, BY_SOURCES);
+        causes.mark(1, 8);
+        causes.begin_batch();
+        assert_eq!([0, 1, 2].map(|position| causes.fed_by(position)), [BY_SOURCES, 8, 8]);
         causes.begin_batch();
         assert_eq!(causes.fed_by(0), UNKNOWN);
     }

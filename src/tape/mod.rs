@@ -11,6 +11,7 @@
 //! | `recording` | the writer |
 //! | `causes` | the cause of each entry of the ready deque |
 //! | `live` | the tape of a running loop, for other threads |
+//! | `file` | the opening and the reading of a file, and the reasons to refuse it |
 //! | `reading`, `turn` | the reader, and the values that it returns |
 //! | `turn_id` | the number of a registration in a record |
 //! | `blame` | the reasons why a turn was late |
@@ -19,6 +20,7 @@
 mod blame;
 mod causes;
 mod chrome_json;
+mod file;
 mod lanes;
 mod layout;
 mod live;
@@ -29,6 +31,9 @@ mod recording;
 mod svg;
 mod turn;
 mod turn_id;
+
+#[cfg(test)]
+mod tests;
 
 pub use self::blame::{Blame, BlamePart};
 pub(crate) use self::causes::{BY_CLOCKS, BY_SOURCES, BY_THREADS};

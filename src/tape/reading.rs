@@ -1,9 +1,6 @@
 //! The reader of a tape: from words, of this process or another, to turns.
 
 use std::fmt::Write;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -49,43 +46,6 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// Reads a tape from its file, even while its process is running or stuck, or after it was
-    /// killed.
-    ///
-    /// # Errors
-    ///
-    /// The errors of opening the file, `InvalidInput` if it is not a regular file, and the errors
-    /// of [`read`](Tape::read).
-    pub fn open(path: impl AsRef<Path>) -> io::Result<Tape> {
-        let path = path.as_ref();
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        Tape::read(File::open(path)?)
-    }
-
-    /// Reads a tape from its bytes, for example from an open file or from a connection.
-    ///
-    /// # Errors
-    ///
-    /// The errors of `from`. `InvalidData` if it is not a tape, or is truncated. `Unsupported` for
-    /// a tape of another version, or of a machine with another byte order.
-    ///
-    /// ```
-    /// let refused = mainspring::Tape::read(&b"a text"[..]).unwrap_err();
-    /// assert_eq!(refused.to_string(), "the file is not a tape");
-    /// ```
-    pub fn read(mut from: impl Read) -> io::Result<Tape> {
-        let mut bytes = Vec::new();
-        from.by_ref().take(8).read_to_end(&mut bytes)?;
-        if bytes == layout::MAGIC.to_ne_bytes() {
-            from.read_to_end(&mut bytes)?; // Other files may be of any size.
-        }
-        let words = bytes.chunks_exact(8).map(|it| it.try_into().expect("eight bytes"));
-        let words: Vec<AtomicU64> = words.map(u64::from_ne_bytes).map(AtomicU64::new).collect();
-        Tape::of_words(&words, u64::MAX).ok_or_else(|| refusal(&bytes))
-    }
-
     /// Returns the time of day at which the loop was created.
     pub fn started(&self) -> SystemTime {
         self.started
@@ -162,9 +122,15 @@ impl Tape {
         self
     }
 
-    /// Returns the last turns of the tape in `words`, at most `limit`. `None` if the words are not
-    /// those of a tape.
-    pub(super) fn of_words(words: &[AtomicU64], limit: u64) -> Option<Tape> {
+    /// Returns the last turns of the tape in `words` at the time `now`, at most `limit`. `head_now`
+    /// is the number of records after `words` were copied, if they were. `None` if the words are
+    /// not those of a tape.
+    pub(super) fn of_words(
+        words: &[AtomicU64],
+        limit: u64,
+        now: u64,
+        head_now: Option<u64>,
+    ) -> Option<Tape> {
         let word = |at: usize| words.get(at).map(|word| word.load(Acquire));
         let capacity = usize::try_from(word(layout::CAPACITY)?).ok()?;
         let is_whole = capacity > 0 && words.len().checked_sub(layout::RING_START)? / 2 >= capacity;
@@ -182,13 +148,13 @@ impl Tape {
             })
             .collect();
         // Records that a live writer has replaced meanwhile.
-        let lost = word(layout::HEAD)?.saturating_sub(capacity as u64 - 1).saturating_sub(first);
+        let head = head_now.or_else(|| word(layout::HEAD))?;
+        let lost = head.saturating_sub(capacity as u64 - 1).saturating_sub(first);
         let lost = usize::try_from(lost).unwrap_or(usize::MAX).min(records.len());
         let times = times(&records, word(layout::EPOCH)?);
         let places = places(words);
         let first = first + lost as u64;
         let turns = turns(&records[lost..], &times[lost..], &places, first);
-        let now = monotonic_micros().unwrap_or(0);
         Some(Tape {
             process: word(layout::PROCESS)? as u32,
             started: UNIX_EPOCH + Duration::from_nanos(word(layout::STARTED)?),
@@ -198,31 +164,14 @@ impl Tape {
     }
 }
 
-/// Returns the reason why these bytes are not a tape.
-fn refusal(bytes: &[u8]) -> io::Error {
-    let refused = |kind, text: &str| io::Error::new(kind, text);
-    let (invalid, unsupported) = (io::ErrorKind::InvalidData, io::ErrorKind::Unsupported);
-    let version_bits = layout::VERSION_BITS;
-    let is_tape = |word: u64| word >> version_bits == layout::MAGIC >> version_bits;
-    match bytes.first_chunk().map(|first| u64::from_ne_bytes(*first)) {
-        _ if bytes.is_empty() => refused(invalid, "the file is empty"),
-        Some(0) => refused(invalid, "the file is not a tape, or its loop has not started"),
-        Some(layout::MAGIC) => refused(invalid, "the tape is cut off"),
-        Some(word) if is_tape(word) => {
-            let [this, other] = [layout::MAGIC, word].map(|word| word as u16);
-            let text = format!("the tape has version {other}, not {this}");
-            refused(unsupported, &text)
-        }
-        Some(word) if is_tape(word.swap_bytes()) => {
-            refused(unsupported, "the tape is of a machine with another byte order")
-        }
-        _ => refused(invalid, "the file is not a tape"),
-    }
+/// Returns the time in microseconds of `CLOCK_MONOTONIC`, which all processes share.
+pub(super) fn now() -> u64 {
+    monotonic_micros().unwrap_or(0)
 }
 
 /// Returns the full times of records. Only the epoch of the last one is stored; it falls by one
 /// wherever the lower bits rise backwards.
-fn times(records: &[Record], mut epoch: u64) -> Vec<u64> {
+pub(super) fn times(records: &[Record], mut epoch: u64) -> Vec<u64> {
     let mut times = vec![0; records.len()];
     let mut later = u64::MAX;
     for (time, record) in times.iter_mut().zip(records).rev() {
@@ -252,7 +201,12 @@ pub(super) fn last_turn(words: &[AtomicU64]) -> Option<Turn> {
     }
 }
 
-fn turns(records: &[Record], times: &[u64], places: &[Arc<str>], first: u64) -> Vec<Turn> {
+pub(super) fn turns(
+    records: &[Record],
+    times: &[u64],
+    places: &[Arc<str>],
+    first: u64,
+) -> Vec<Turn> {
     let unnamed: Arc<str> = "".into();
     let mut selected = Selected::default();
     let turn = |(index, record): (usize, &Record)| {
@@ -269,8 +223,8 @@ fn turns(records: &[Record], times: &[u64], places: &[Arc<str>], first: u64) -> 
             Cause::Timer => {
                 layout::unpack_lateness(record.cause.value()).map(|late| at - late.min(at))
             }
-            Cause::Turn(turn) if turn >= first => end_of(turn).copied(),
-            Cause::Turn(_) | Cause::Loop => None,
+            Cause::Turn(turn) => end_of(turn).copied(),
+            Cause::Loop => None,
             Cause::Fd(_) | Cause::Thread | Cause::Signal | Cause::Child => selected.earliest(),
         };
         let id = TurnId(record.key);

@@ -15,6 +15,9 @@ use super::layout;
 /// A tape holds the latest turns, in 16 bytes each. A recorder that cannot be opened never stops
 /// the program: the loop runs without a tape, and the error is a report.
 ///
+/// It also holds the places, 64 KiB of text. [Names](crate::LoopHandle::set_name) take half of them
+/// at most, some 600: a turn with a further name has the place without it.
+///
 /// [The program `mainspring`](crate::guide::the_program_mainspring) reads the tape from outside.
 ///
 /// ```
@@ -38,7 +41,6 @@ pub struct Recorder {
 
 /// Number of turns of a file, by default: 16 MiB.
 const FILE_TURNS: usize = 1 << 20;
-const MAX_TURNS: usize = 1 << 30;
 
 impl Recorder {
     /// Records the last `turns` turns in memory.
@@ -85,7 +87,7 @@ impl Recorder {
 
     /// Allocates the tape, or creates its file.
     pub(super) fn open(&self) -> io::Result<Memory> {
-        if !(16..=MAX_TURNS).contains(&self.turns) {
+        if !(16..=layout::MAX_TURNS).contains(&self.turns) {
             let text = "a tape has from 16 to 2^30 turns";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
@@ -99,12 +101,10 @@ impl Recorder {
                 "a process with raised privileges does not record",
             ));
         }
-        let mut old = path.clone().into_os_string();
-        old.push(".old");
-        match fs::rename(path, old) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => SharedMap::create(path, words).map(Memory::Shared),
-        }
+        let created = keep_old(path).and_then(|()| SharedMap::create(path, words));
+        let of_path =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        created.map(Memory::Shared).map_err(of_path)
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -115,6 +115,22 @@ impl Recorder {
     pub(super) fn is_file(&self) -> bool {
         self.path.is_some()
     }
+}
+
+/// Renames the tape of an earlier process. Nothing but a file is renamed: a path that is a folder
+/// by mistake stays.
+fn keep_old(path: &Path) -> io::Result<()> {
+    let is_file = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.is_file() || metadata.is_symlink(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !is_file {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut old = path.as_os_str().to_owned();
+    old.push(".old");
+    fs::rename(path, old)
 }
 
 /// The words of a tape.

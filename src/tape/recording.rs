@@ -12,12 +12,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use mainspring_sys::inherited::monotonic_micros;
-
 use super::causes::{Causes, UNKNOWN};
 use super::layout::{self, Reason, Record, TIME_BITS};
 use super::live::LiveTape;
-use super::reading::Tape;
+use super::reading::{Tape, now};
 use super::recorder::{Memory, Recorder};
 use super::turn::TurnKind;
 use super::turn_id::TurnId;
@@ -65,7 +63,12 @@ pub(crate) struct Recording {
     /// Time of the latest record. Later ones are never earlier.
     latest: Cell<u64>,
     is_off: Cell<bool>,
+    /// Numbers of the places in the table. Places without a name have 0 if it is full.
     places: RefCell<HashMap<PlaceKey, u16>>,
+    /// Number of places in the table.
+    placed: Cell<u16>,
+    /// True if the table has no room for further names.
+    is_full_of_names: Cell<bool>,
     /// Numbers of places without a name, by address.
     cache: Box<[Cell<(*const Location<'static>, u16)>; CACHED]>,
     causes: RefCell<Causes>,
@@ -78,7 +81,7 @@ impl Recording {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let words = memory.words();
         words[layout::STARTED].store(since_1970.as_nanos() as u64, Relaxed);
-        words[layout::ORIGIN].store(monotonic_micros().unwrap_or(0), Relaxed);
+        words[layout::ORIGIN].store(now(), Relaxed);
         begin_header(words, recorder.capacity());
         Ok(Recording {
             memory: Arc::new(memory),
@@ -91,6 +94,8 @@ impl Recording {
             latest: Cell::new(0),
             is_off: Cell::new(false),
             places: RefCell::default(),
+            placed: Cell::new(0),
+            is_full_of_names: Cell::new(false),
             cache: Box::new([const { Cell::new((ptr::null(), 0)) }; CACHED]),
             causes: RefCell::default(),
         })
@@ -114,7 +119,7 @@ impl Recording {
 
     /// Returns the last turns, at most `limit`.
     pub(crate) fn last_turns(&self, limit: u64) -> Option<Tape> {
-        Tape::of_words(self.words(), limit)
+        Tape::of_words(self.words(), limit, now(), None)
     }
 
     /// Stops recording in a forked child if it is in a file, because its parent continues to write
@@ -152,6 +157,9 @@ impl Recording {
             return;
         }
         let time = self.monotonic(time);
+        if time >> TIME_BITS != self.epoch.get() {
+            self.begin_epoch(time);
+        }
         self.causes.borrow_mut().mark(queued, self.head.get());
         self.store(time, start);
     }
@@ -174,16 +182,41 @@ impl Recording {
     fn store(&self, time: u64, Start { kind, id: TurnId(key), place, cause }: Start) {
         let (words, head, next) = (self.words(), self.head.get() + 1, self.next.get());
         let [first, second] = Record { time, place, key, kind, cause }.pack();
-        if time >> TIME_BITS != self.epoch.get() {
-            self.epoch.set(time >> TIME_BITS);
-            words[layout::EPOCH].store(time >> TIME_BITS, Relaxed);
-        }
         words[next].store(first, Relaxed);
         words[next + 1].store(second, Relaxed);
         // After the record: a reader that sees the number sees the record.
         words[layout::HEAD].store(head, Release);
         self.head.set(head);
         self.next.set(if next + 2 < self.end { next + 2 } else { layout::RING_START });
+    }
+
+    /// Begins the epoch of `time`. A turn that has lasted for more than an epoch gets records in
+    /// between, because a reader finds the epochs by the order of times.
+    #[cold]
+    fn begin_epoch(&self, time: u64) {
+        const LONGEST: u64 = (1 << TIME_BITS) - 1;
+        let words = self.words();
+        let begin = |epoch: u64| {
+            self.epoch.set(epoch);
+            words[layout::EPOCH].store(epoch, Relaxed);
+        };
+        if let Some(number) = self.head.get().checked_sub(1) {
+            let at = layout::position(number, self.recorder.capacity() as u64);
+            let last = Record::unpack([&words[at], &words[at + 1]].map(|word| word.load(Relaxed)));
+            let start = Start {
+                kind: last.kind,
+                id: TurnId(last.key),
+                place: last.place,
+                cause: last.cause,
+            };
+            let mut latest = self.epoch.get() << TIME_BITS | last.time;
+            while time - latest > LONGEST {
+                latest += LONGEST;
+                begin(latest >> TIME_BITS);
+                self.store(latest, start);
+            }
+        }
+        begin(time >> TIME_BITS);
     }
 
     /// Notes that entries of the ready deque from `queued` on are fed by `by`.
@@ -253,24 +286,32 @@ impl Recording {
         location: &'static Location<'static>,
         name: Option<Rc<str>>,
     ) -> u16 {
-        let mut places = self.places.borrow_mut();
-        let next = u16::try_from(places.len() + 1).unwrap_or(0);
-        *places.entry((location, name)).or_insert_with_key(|(_, name)| {
-            let text = match name {
-                Some(name) => format!("{name} ({}:{})", location.file(), location.line()),
-                None => format!("{}:{}", location.file(), location.line()),
-            };
-            if self.add_place(&text) { next } else { 0 }
-        })
+        let key = (ptr::from_ref(location), name);
+        if let Some(number) = self.places.borrow().get(&key) {
+            return *number;
+        }
+        let (file, line) = (location.file(), location.line());
+        let added = match &key.1 {
+            None => self.add_place(&format!("{file}:{line}"), layout::PLACES_WORDS),
+            Some(_) if self.is_full_of_names.get() => None,
+            Some(name) => self.add_place(&format!("{name} ({file}:{line})"), layout::NAMES_WORDS),
+        };
+        if added.is_none() && key.1.is_some() {
+            // The place is not kept: a program may have any number of names.
+            self.is_full_of_names.set(true);
+            return self.place(location);
+        }
+        *self.places.borrow_mut().entry(key).or_insert(added.unwrap_or(0))
     }
 
-    /// Appends a place to the table: a word with the length of the text, then the text.
-    fn add_place(&self, text: &str) -> bool {
+    /// Appends a place to the table: a word with the length of the text, then the text. Returns its
+    /// number, or `None` if the table would have more than `limit` words.
+    fn add_place(&self, text: &str, limit: usize) -> Option<u16> {
         let words = self.words();
         let used = words[layout::PLACES].load(Relaxed) as usize;
         let len = 1 + text.len().div_ceil(8);
-        if used + len > layout::PLACES_WORDS {
-            return false;
+        if used + len > limit {
+            return None;
         }
         let at = layout::PLACES_START + used;
         words[at].store(text.len() as u64, Relaxed);
@@ -280,7 +321,8 @@ impl Recording {
             word.store(u64::from_ne_bytes(padded), Relaxed);
         }
         words[layout::PLACES].store((used + len) as u64, Release);
-        true
+        self.placed.set(self.placed.get() + 1);
+        Some(self.placed.get())
     }
 
     /// Returns a time for a record that is not before the latest one: custom clocks may go back.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Seek};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,7 @@ impl Source {
     pub(crate) fn read(&self) -> Result<Tape, Failure> {
         let tape = match &self.place {
             Place::Path(path) => Tape::open(path),
-            Place::Open(file) => read_open(file),
+            Place::Open(file) => Tape::read_file(file),
         };
         tape.map_err(|error| Failure::of("cannot read", &self.name, &error))
     }
@@ -76,11 +76,6 @@ impl Source {
             Err(_) => State::Unknown,
         }
     }
-}
-
-fn read_open(mut file: &File) -> io::Result<Tape> {
-    file.rewind()?;
-    Tape::read(file)
 }
 
 /// Returns the tapes of a process: files without a name by their descriptors, others by what is
@@ -124,7 +119,7 @@ fn tapes_of(pid: u32) -> io::Result<Vec<(Source, bool)>> {
     for (name, path) in files {
         // A descriptor may be closed meanwhile, and a file removed.
         let Ok(file) = File::open(path) else { continue };
-        let is_own = match read_open(&file) {
+        let is_own = match Tape::read_file(&file) {
             Ok(tape) => tape.process() == pid,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
             Err(_) => true, // For example another version, which the reading reports.
@@ -145,7 +140,9 @@ impl Mapping {
     /// Returns true for a file with a name.
     fn is_file(&self) -> bool {
         let outside = ["/dev/", "/memfd:", "/SYSV"];
-        self.path.starts_with('/') && !outside.iter().any(|start| self.path.starts_with(start))
+        let is_outside = || outside.iter().any(|start| self.path.starts_with(start));
+        // A tmpfs, though it lies among the devices.
+        self.path.starts_with("/dev/shm/") || self.path.starts_with('/') && !is_outside()
     }
 }
 

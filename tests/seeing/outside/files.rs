@@ -89,7 +89,7 @@ fn r9_files_that_are_no_tapes_are_refused_with_the_reason() {
     let [newer, swapped] = versions;
     let [this, other] = [first, first + 1].map(|word| word as u16);
     let other_version = format!("the tape has version {other}, not {this}");
-    let refused: [(&[u8], &str); 9] = [
+    let refused: [(&[u8], &str); 10] = [
         (b"", "the file is empty"),
         (b"mstape", "the file is not a tape"),
         (b"#!/bin/sh\n", "the file is not a tape"),
@@ -97,6 +97,7 @@ fn r9_files_that_are_no_tapes_are_refused_with_the_reason() {
         (&whole[..8], "the tape is cut off"),
         (&whole[..whole.len() - 1], "the tape is cut off"),
         (&with(8, &u64::MAX.to_ne_bytes()), "the tape is cut off"),
+        (&with(8, &0_u64.to_ne_bytes()), "the tape is cut off"),
         (&newer, &other_version),
         (&swapped, "the tape is of a machine with another byte order"),
     ];

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, LoopHandle, Recorder, ReportKind, Tape, TurnKind, yield_now};
@@ -162,6 +163,102 @@ fn r4_a_recorder_that_fails_is_a_report() {
             assert_eq!(*el.state(), [ReportKind::Tape]);
         }
     });
+}
+
+/// A path that is a folder by mistake is not moved away.
+#[test]
+fn r4_a_folder_stays_where_it_is() {
+    on_every_selector(|kind| {
+        let path = path("folder");
+        fs::create_dir(&path).unwrap();
+        let mut el = recorded(kind, Recorder::black_box(&path), Vec::new());
+        el.set_exception_handler(|_, reports, report| {
+            reports.push(report.error.chain().to_string())
+        });
+        el.call_soon(|_, _| {});
+        el.run().unwrap();
+        let text = format!("{}: not a regular file", path.display());
+        assert!(el.state()[0].contains(&text), "{:?}", el.state());
+        assert!(path.is_dir() && !before(&path).exists());
+        fs::remove_dir(&path).unwrap();
+    });
+}
+
+/// The bytes that are read first are older than the last ones.
+#[test]
+fn r3_a_tape_is_right_while_it_is_written() {
+    on_every_selector(|kind| {
+        let path = path("live");
+        let mut el = recorded(kind, Recorder::black_box(&path).turns(256), ());
+        let remote = el.remote();
+        let own = path.clone();
+        let reader = thread::spawn(move || {
+            let mut read = 0;
+            while read < 300 {
+                let tape = Tape::open(&own).unwrap();
+                let turns = tape.turns();
+                assert!(turns.windows(2).all(|two| two[0].at <= two[1].at), "{turns:?}");
+                assert!(turns.iter().all(|turn| turn.at < Duration::from_secs(1000)));
+                read += u32::from(!turns.is_empty());
+            }
+            remote.stop().unwrap();
+        });
+        el.spawn(async {
+            loop {
+                yield_now().await;
+            }
+        })
+        .detach();
+        el.run_forever().unwrap();
+        reader.join().unwrap();
+        fs::remove_file(&path).unwrap();
+    });
+}
+
+/// The age is less than the time since the turn was queued, and the tape has the time of day.
+#[test]
+fn r3_a_tape_has_the_age_of_its_last_turn() {
+    let builder = || EventLoop::builder().record(Recorder::ring(64));
+    let (created, before) = (Instant::now(), SystemTime::now());
+    let mut el = builder().build_with(None).unwrap();
+    let delay = Duration::from_millis(30);
+    el.call_later(delay, move |el, seen| {
+        let tape = el.tape().unwrap();
+        *seen = Some((tape.age(), created.elapsed(), tape.started()));
+    });
+    el.run().unwrap();
+    let (age, elapsed, started) = el.state().unwrap();
+    assert!(age + delay <= elapsed + Duration::from_millis(1), "{age:?} of {elapsed:?}");
+    let second = Duration::from_secs(1);
+    assert!(started + second >= before && started <= SystemTime::now() + second);
+}
+
+/// A file that takes its time, and the time at which its first byte was read.
+struct Slow<'a>(&'a [u8], Instant, Option<Duration>);
+
+impl Read for Slow<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        match self.2 {
+            None => self.2 = Some(self.1.elapsed()),
+            Some(_) => thread::sleep(Duration::from_millis(5)),
+        }
+        self.0.read(to)
+    }
+}
+
+/// A turn did not go on while its tape was read.
+#[test]
+fn r3_the_age_does_not_include_the_reading() {
+    let (path, created) = (path("slow"), Instant::now());
+    let mut el = EventLoop::builder().record(Recorder::black_box(&path).turns(64)).build().unwrap();
+    el.call_soon(|_, ()| {});
+    el.run().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let mut file = Slow(&bytes, created, None);
+    let tape = Tape::read(&mut file).unwrap();
+    let read_at = tape.age() + tape.turns().last().unwrap().at;
+    assert!(read_at <= file.2.unwrap() + Duration::from_millis(1), "{read_at:?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod black_box;
 mod exports;
+mod pictures;
 mod turns;
 
 use mainspring::testing::SimClock;

@@ -1,16 +1,21 @@
 //! Turns and their causes (docs/contract.md, R1, R2).
 
+use std::future::poll_fn;
 use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::process::Command;
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use mainspring::{
-    Cause, Interest, Io, Recorder, TurnKind, sleep, sleep_in_boot_time, spawn, yield_now,
+    Cause, Interest, Io, Recorder, Signal, Turn, TurnKind, sleep, sleep_in_boot_time, spawn,
+    yield_now,
 };
 
 use super::{callbacks, recorded};
 use crate::support::descriptors::pair;
+use crate::support::network::{client, listener};
 use crate::support::on_every_selector;
 
 #[test]
@@ -63,6 +68,7 @@ fn r1_timers_of_other_clocks_are_causes() {
         el.run().unwrap();
         let turns = callbacks(&el.tape().unwrap());
         let facts: Vec<_> = turns.iter().map(|turn| (turn.kind, turn.cause)).collect();
+        assert!(turns.iter().all(|turn| turn.due.is_none()), "deadlines of other clocks");
         let began = (TurnKind::Task, Cause::Loop);
         assert_eq!(facts, [began, (TurnKind::Timer, Cause::Timer), (TurnKind::Task, Cause::Timer)]);
     });
@@ -162,6 +168,123 @@ fn r1_a_name_is_in_front_of_its_place() {
 }
 
 #[test]
+fn r1_a_place_is_one_line_of_text() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let timer = el.call_later(Duration::from_secs(1), |_, ()| {});
+        assert!(el.set_name(timer, "a\nb\u{1b}[31m"));
+        el.run().unwrap();
+        let place = callbacks(&el.tape().unwrap())[0].place.to_string();
+        assert!(place.starts_with("a\\nb\\u{1b}[31m ("), "{place:?}");
+    });
+}
+
+/// A daemon that names each connection has more names than a tape has room for.
+#[test]
+fn r1_names_leave_room_for_the_places_of_the_program() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(4096), ());
+        let line = line!() + 2;
+        for number in 0..3000 {
+            let named = el.call_soon(|_, ()| {});
+            assert!(el.set_name(named, &format!("connection {number}")));
+        }
+        el.run().unwrap();
+        el.call_soon(|_, ()| {});
+        el.run().unwrap();
+        let turns = callbacks(&el.tape().unwrap());
+        let plain = format!("{}:{line}", file!());
+        assert_eq!(*turns[0].place, *format!("connection 0 ({plain})"));
+        let named = turns.iter().filter(|turn| turn.place.starts_with("connection ")).count();
+        assert!((300..1500).contains(&named), "{named} names");
+        assert!(turns[named..3000].iter().all(|turn| *turn.place == *plain));
+        assert_eq!(*turns[3000].place, *format!("{}:{}", file!(), line + 4));
+    });
+}
+
+#[test]
+fn r1_signals_processes_and_hooks_are_kinds_of_their_own() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let handler = el.add_signal_handler(Signal::USR1, |el, ()| {
+            el.current().map(|this| el.cancel(this));
+        });
+        el.set_background(handler.unwrap());
+        el.spawn_child(&mut Command::new("true"), |_, (), _| Ok(())).unwrap();
+        let hook = el.on_prepare(|_, ()| {}).unwrap();
+        Signal::USR1.raise().unwrap();
+        el.run().unwrap();
+        el.cancel(hook);
+        let turns = callbacks(&el.tape().unwrap());
+        let cause = |kind| turns.iter().find(|turn| turn.kind == kind).expect("a turn").cause;
+        let causes = [TurnKind::Signal, TurnKind::Child, TurnKind::Hook].map(cause);
+        assert_eq!(causes, [Cause::Signal, Cause::Child, Cause::Loop]);
+    });
+}
+
+#[test]
+fn r1_a_stream_runs_because_of_its_descriptor() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(256), ());
+        let (listener, address) = listener();
+        let server = el.serve(listener, |el, (), _, _| Ok(el.stop())).unwrap();
+        let mut client = client(address);
+        client.write_all(b"x").unwrap();
+        el.run_forever().unwrap();
+        let turns = callbacks(&el.tape().unwrap());
+        let is_of_stream = |turn: &Turn| {
+            turn.kind == TurnKind::Stream && matches!(turn.cause, Cause::Fd(fd) if fd > 0)
+        };
+        assert!(turns.len() >= 2 && turns.iter().all(is_of_stream), "{turns:?}");
+        drop((server, client));
+    });
+}
+
+#[test]
+fn r1_a_task_that_a_thread_has_woken_has_the_thread_as_cause() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let mut is_sent = false;
+        let woken = poll_fn(move |cx| {
+            if std::mem::replace(&mut is_sent, true) {
+                return Poll::Ready(());
+            }
+            let waker = cx.waker().clone();
+            thread::spawn(move || waker.wake());
+            Poll::Pending
+        });
+        el.spawn(woken).detach();
+        el.run().unwrap();
+        let turns = callbacks(&el.tape().unwrap());
+        assert_eq!(turns.last().unwrap().cause, Cause::Thread);
+    });
+}
+
+/// What a batch has queued before a panic runs later, without a cause that is another turn's.
+#[test]
+fn r1_after_a_panic_no_turn_has_a_wrong_cause() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        for _ in 0..3 {
+            el.call_soon(|el, ()| _ = el.call_soon(|_, ()| {}));
+        }
+        el.call_soon(|_, ()| std::panic::resume_unwind(Box::new(())));
+        el.call_soon(|_, ()| {});
+        let run = std::panic::AssertUnwindSafe(|| el.run());
+        assert!(std::panic::catch_unwind(run).is_err());
+        let before = el.tape().unwrap().turns().len() as u64;
+        el.run().unwrap();
+        let turns = callbacks(&el.tape().unwrap());
+        let after: Vec<_> = turns.iter().filter(|turn| turn.number >= before).collect();
+        assert_eq!(after.len(), 4);
+        for turn in after {
+            let lines = turn.place.ends_with(&format!(":{}", line!() - 13));
+            assert!(!matches!(turn.cause, Cause::Turn(by) if by >= before) || lines, "{turn:?}");
+        }
+    });
+}
+
+#[test]
 fn r2_a_ring_holds_the_last_turns() {
     on_every_selector(|kind| {
         let mut el = recorded(kind, Recorder::ring(16), 0);
@@ -189,7 +312,7 @@ fn r2_two_runs_of_simulated_time_have_one_tape() {
         let (first, second) = (run(), run());
         assert_eq!(first.turns(), second.turns());
         // 111 hours, more than a record holds.
-        let last = callbacks(&first).pop().unwrap();
-        assert_eq!(last.at, Duration::from_secs(400_000));
+        let times: Vec<u64> = callbacks(&first).iter().map(|turn| turn.at.as_secs()).collect();
+        assert_eq!(times, [1, 1, 2, 2, 3, 3, 400_000, 400_000]);
     });
 }

@@ -1,0 +1,104 @@
+//! Tapes of records that a run does not produce at will.
+
+use std::panic::Location;
+use std::time::{Duration, SystemTime};
+
+use super::layout::{Reason, Record, TIME_BITS};
+use super::reading::{times, turns};
+use super::recorder::Recorder;
+use super::recording::{Recording, Start};
+use super::turn::{Cause, Turn, TurnKind};
+use super::turn_id::TurnId;
+
+const MS: u64 = 1_000_000;
+
+fn record(kind: TurnKind, time: u64, cause: Reason) -> Record {
+    Record { time, place: 0, key: 0, kind, cause }
+}
+
+/// Returns the turns of records, the first of which has this number.
+fn read(records: &[Record], first: u64) -> Vec<Turn> {
+    turns(records, &times(records, 0), &[], first)
+}
+
+/// A selector that slept has returned as soon as the event came. One that returned at once has been
+/// called after the event, at any time since the call before.
+#[test]
+fn e1_an_event_is_due_when_the_selector_returned_from_a_sleep() {
+    let due = |slept: u64| {
+        let records = [
+            record(TurnKind::Sleep, 0, Reason::LOOP),
+            record(TurnKind::Loop, MS, Reason::LOOP),
+            record(TurnKind::Sleep, 5 * MS, Reason::LOOP),
+            record(TurnKind::Loop, 5 * MS + slept, Reason::LOOP),
+            record(TurnKind::Watcher, 9 * MS, Reason::fd(Some(3))),
+        ];
+        read(&records, 0)[4].due.unwrap()
+    };
+    assert_eq!(due(50_000), Duration::from_nanos(MS));
+    assert_eq!(due(50_001), Duration::from_nanos(5 * MS + 50_001));
+}
+
+#[test]
+fn e1_a_turn_before_the_tape_has_an_end_if_the_next_one_is_there() {
+    let records = [
+        record(TurnKind::Soon, 2 * MS, Reason::turn(1)),
+        record(TurnKind::Soon, 3 * MS, Reason::turn(3)),
+    ];
+    let due: Vec<_> = read(&records, 7).into_iter().map(|turn| turn.due).collect();
+    assert_eq!(due, [Some(Duration::from_nanos(2 * MS)), None]);
+}
+
+#[test]
+fn r1_a_cause_has_the_number_of_its_descriptor() {
+    let numbers = [0, 255, 256, 70_000, (1 << 24) - 1].map(Some);
+    let causes = numbers.map(|fd| record(TurnKind::Watcher, 0, Reason::fd(fd)));
+    let causes: Vec<Cause> = read(&causes, 0).into_iter().map(|turn| turn.cause).collect();
+    assert_eq!(causes, numbers.map(|fd| Cause::Fd(fd.unwrap())));
+}
+
+#[test]
+fn r2_times_of_more_than_one_epoch_grow() {
+    let end = (1 << TIME_BITS) - 1;
+    let records = [end - 1, end, 0, 5].map(|time| record(TurnKind::Loop, time, Reason::LOOP));
+    assert_eq!(times(&records, 1), [end - 1, end, end + 1, end + 6]);
+}
+
+#[test]
+fn r1_places_with_one_slot_in_the_cache_are_told_apart() {
+    let recording = Recording::open(&Recorder::ring(16)).unwrap();
+    let location = Location::caller();
+    let copies: Vec<&'static Location<'static>> =
+        (0..600).map(|_| &*Box::leak(Box::new(*location))).collect();
+    for _ in 0..2 {
+        let numbers: Vec<u16> = copies.iter().map(|copy| recording.place(copy)).collect();
+        assert_eq!(numbers, (1..=600).collect::<Vec<u16>>());
+    }
+}
+
+#[test]
+fn r1_a_full_table_gives_no_number_twice() {
+    let recording = Recording::open(&Recorder::ring(16)).unwrap();
+    let location = Location::caller();
+    let number = || recording.place(Box::leak(Box::new(*location)));
+    let numbers: Vec<u16> = (0..3000).map(|_| number()).collect();
+    let count = numbers.iter().take_while(|number| **number > 0).count();
+    assert_eq!(numbers[..count], (1..=count as u16).collect::<Vec<u16>>());
+    assert!(count > 1000 && numbers[count..].iter().all(|number| *number == 0));
+}
+
+/// A clock of the user may go back. The tape does not.
+#[test]
+fn r2_times_do_not_go_back() {
+    let recording = Recording::open(&Recorder::ring(16)).unwrap();
+    let before = SystemTime::now();
+    for time in [5, 9, 7, 8, 10] {
+        let start = Start { kind: TurnKind::Soon, id: TurnId::NONE, place: 0, cause: Reason::LOOP };
+        recording.begin(time, 0, start);
+    }
+    let tape = recording.tape().unwrap();
+    let times: Vec<u128> = tape.turns().iter().map(|turn| turn.at.as_nanos()).collect();
+    assert_eq!(times, [5, 9, 9, 9, 10]);
+    let minute = Duration::from_secs(60);
+    assert!(tape.started() <= before && tape.started() + minute >= before);
+}
