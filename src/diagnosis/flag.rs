@@ -14,7 +14,7 @@ pub enum FlagKind {
     /// A task or a closure queues itself again in each tick, without external events.
     BusyLoop,
     /// A descriptor is ready in each tick, and its callback never takes its input. Not found for
-    /// datagrams and for listeners of Unix sockets, whose waiting input cannot be counted.
+    /// datagrams and for listeners of Unix sockets: their waiting input cannot be counted.
     UndrainedDescriptor,
     /// A reader was paused and not resumed, while its input waits.
     PausedReader,

@@ -1,7 +1,7 @@
 //! Tapes of records that a run does not produce at will.
 
 use std::panic::Location;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::layout::{Reason, Record, TIME_BITS};
 use super::reading::{times, turns};
@@ -91,7 +91,6 @@ fn r1_a_full_table_gives_no_number_twice() {
 #[test]
 fn r2_times_do_not_go_back() {
     let recording = Recording::open(&Recorder::ring(16)).unwrap();
-    let before = SystemTime::now();
     for time in [5, 9, 7, 8, 10] {
         let start = Start { kind: TurnKind::Soon, id: TurnId::NONE, place: 0, cause: Reason::LOOP };
         recording.begin(time, 0, start);
@@ -99,6 +98,4 @@ fn r2_times_do_not_go_back() {
     let tape = recording.tape().unwrap();
     let times: Vec<u128> = tape.turns().iter().map(|turn| turn.at.as_nanos()).collect();
     assert_eq!(times, [5, 9, 9, 9, 10]);
-    let minute = Duration::from_secs(60);
-    assert!(tape.started() <= before && tape.started() + minute >= before);
 }

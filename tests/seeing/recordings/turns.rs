@@ -260,7 +260,7 @@ fn r1_a_task_that_a_thread_has_woken_has_the_thread_as_cause() {
     });
 }
 
-/// What a batch has queued before a panic runs later, without a cause that is another turn's.
+/// Callbacks that were queued before a panic run later, without the cause of another turn.
 #[test]
 fn r1_after_a_panic_no_turn_has_a_wrong_cause() {
     on_every_selector(|kind| {
