@@ -182,13 +182,20 @@ impl Tasks {
     /// Queues the task `key`. A waker that does not belong to a task of this loop is woken at once.
     #[inline]
     pub(crate) fn wake(&self, key: Key) {
+        #[cfg(feature = "tracing")]
+        if self.spans.is_active() {
+            return self.wake_recorded(key);
+        }
+        self.wake_unrecorded(key);
+    }
+
+    #[inline]
+    fn wake_unrecorded(&self, key: Key) {
         match KeyKind::of(key) {
             KeyKind::Task => {
                 if self.mark_queued(key) {
                     self.core.feed(key);
                 }
-                #[cfg(feature = "tracing")]
-                self.record_wake(key);
             }
             KeyKind::Waker => self.wake_foreign(key),
             KeyKind::Io | KeyKind::Rare => {}

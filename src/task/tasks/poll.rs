@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+#[cfg(feature = "tracing")]
+use super::spans;
 use super::state::Flags;
 use super::{Polling, Tasks};
 use crate::awaits::Turn;
@@ -121,6 +123,8 @@ impl Tasks {
         // measurable in a switch.
         let polled = catch_unwind(AssertUnwindSafe(|| result.poll(&mut cx)));
         drop(guard);
+        #[cfg(feature = "tracing")]
+        self.exit_span();
         match (polled, result) {
             (Err(payload), result) => self.unwound(key, payload, result),
             (Ok(()), PollResult { output: Some(output), .. }) => {
@@ -184,6 +188,8 @@ impl Tasks {
         waker: &PolledWaker,
         poll: impl FnOnce(&mut Context<'_>) -> T,
     ) -> T {
+        #[cfg(feature = "tracing")]
+        let _span = spans::ExitGuard(self);
         let _guard = self.begin_poll(key, waker);
         let turn = self.core.limits.await_lines.then(Turn::begin);
         let polled = poll(&mut Context::from_waker(waker.waker()));
@@ -198,17 +204,11 @@ impl Tasks {
     }
 
     #[inline]
-    fn begin_poll<'a>(&'a self, key: Key, waker: &'a PolledWaker) -> PollGuard<'a> {
+    fn begin_poll(&self, key: Key, waker: &PolledWaker) -> PollGuard<'_> {
         #[cfg(feature = "tracing")]
-        let span = self.enter_span(key, waker);
+        self.enter_span(key);
         let before = self.polling.replace(Polling { key, waker: waker.waker().data() });
-        PollGuard {
-            tasks: self,
-            before,
-            _budget: budget::Outer::begin_poll(),
-            #[cfg(feature = "tracing")]
-            _span: span,
-        }
+        PollGuard { tasks: self, before, _budget: budget::Outer::begin_poll() }
     }
 
     /// Returns the spare waker, with the key of a task that has stored no waker.
@@ -238,6 +238,10 @@ impl Tasks {
     /// Stores a waker that the task has cloned: it belongs to the task as long as the task lives.
     #[cold]
     fn keep_waker(&self, key: Key, waker: PolledWaker) {
+        #[cfg(feature = "tracing")]
+        if !waker.is_unshared() {
+            self.record_kept_waker(key);
+        }
         if let Some(task) = self.slots.borrow_mut().get(key)
             && !task.slot.flags.contains(Flags::DONE)
         {
@@ -269,8 +273,6 @@ struct PollGuard<'a> {
     tasks: &'a Tasks,
     before: Polling,
     _budget: budget::Outer,
-    #[cfg(feature = "tracing")]
-    _span: Option<super::spans::EnteredSpan<'a>>,
 }
 
 impl Drop for PollGuard<'_> {

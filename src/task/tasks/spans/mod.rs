@@ -19,7 +19,6 @@ use super::state::Flags;
 use crate::event_loop::ReportKind;
 use crate::event_loop::report::internal;
 use crate::handle::Key;
-use crate::task::waker::PolledWaker;
 
 mod callsites;
 
@@ -34,6 +33,9 @@ pub(super) struct Spans {
     is_calling: Cell<bool>,
     /// True if the poll that runs has left the key of its task with an object of the loop.
     has_waiter: Cell<bool>,
+    is_entered: Cell<bool>,
+    /// The span of the task that is polled.
+    entered: Cell<Option<Rc<Span>>>,
     open: RefCell<HashMap<Key, Rc<Span>>>,
     pending: RefCell<Vec<Pending>>,
 }
@@ -48,6 +50,11 @@ enum Pending {
 const KEPT: usize = 1024;
 
 impl Spans {
+    #[inline]
+    pub(super) fn is_active(&self) -> bool {
+        self.is_active.get()
+    }
+
     /// Notes that the poll has left a key that wakes its task.
     #[inline]
     pub(super) fn note_waiter(&self) {
@@ -140,6 +147,13 @@ impl Tasks {
         self.call_subscriber(|| span.record_name(&name));
     }
 
+    /// Wakes the task `key`, and records that.
+    #[cold]
+    pub(super) fn wake_recorded(&self, key: Key) {
+        self.wake_unrecorded(key);
+        self.record_wake(key);
+    }
+
     /// Records a wake of the task `key`.
     #[inline]
     pub(super) fn record_wake(&self, key: Key) {
@@ -157,26 +171,53 @@ impl Tasks {
         self.call_subscriber(|| span.record_waker(op));
     }
 
-    /// Enters the span of the task `key`, which is polled with `waker`.
+    /// Enters the span of the task `key`, which is polled until [`exit_span`](Tasks::exit_span).
     #[inline]
-    pub(super) fn enter_span<'a>(
-        &'a self,
-        key: Key,
-        waker: &'a PolledWaker,
-    ) -> Option<EnteredSpan<'a>> {
-        match self.spans.is_active.get() {
-            false => None,
-            true => self.enter_open_span(key, waker),
+    pub(super) fn enter_span(&self, key: Key) {
+        if self.spans.is_active.get() {
+            self.enter_open_span(key);
         }
     }
 
     #[cold]
-    fn enter_open_span<'a>(&'a self, key: Key, waker: &'a PolledWaker) -> Option<EnteredSpan<'a>> {
+    fn enter_open_span(&self, key: Key) {
         self.record_pending();
-        let span = self.spans.get(key)?;
+        let Some(span) = self.spans.get(key) else { return };
         self.call_subscriber(|| span.enter());
         self.spans.has_waiter.set(false);
-        Some(EnteredSpan { tasks: self, span, waker })
+        self.spans.entered.set(Some(span));
+        self.spans.is_entered.set(true);
+    }
+
+    /// Exits the span that was entered last, if there is one.
+    #[inline]
+    pub(super) fn exit_span(&self) {
+        if self.spans.is_entered.get() {
+            self.exit_entered_span();
+        }
+    }
+
+    #[cold]
+    fn exit_entered_span(&self) {
+        self.spans.is_entered.set(false);
+        let Some(span) = self.spans.entered.take() else { return };
+        if self.spans.has_waiter.take() {
+            self.record_first_waker(&span);
+        }
+        self.call_subscriber(|| span.exit());
+    }
+
+    /// Records that code has kept the waker of the task `key`.
+    pub(super) fn record_kept_waker(&self, key: Key) {
+        if let Some(span) = self.spans.get(key) {
+            self.record_first_waker(&span);
+        }
+    }
+
+    fn record_first_waker(&self, span: &Span) {
+        if !span.has_waker.replace(true) {
+            self.call_subscriber(|| span.record_waker(WakerOp::Clone));
+        }
     }
 
     /// Closes the span of a task that is over.
@@ -205,20 +246,11 @@ impl Tasks {
     }
 }
 
-/// The span of a task during a poll. Dropped, it is exited.
-pub(super) struct EnteredSpan<'a> {
-    tasks: &'a Tasks,
-    span: Rc<Span>,
-    waker: &'a PolledWaker,
-}
+/// Dropped, it exits the span of the main task, also if its poll unwinds.
+pub(super) struct ExitGuard<'a>(pub(super) &'a Tasks);
 
-impl Drop for EnteredSpan<'_> {
+impl Drop for ExitGuard<'_> {
     fn drop(&mut self) {
-        let EnteredSpan { tasks, span, waker } = self;
-        let has_waker = tasks.spans.has_waiter.take() || !waker.is_unshared();
-        if has_waker && !span.has_waker.replace(true) {
-            tasks.call_subscriber(|| span.record_waker(WakerOp::Clone));
-        }
-        tasks.call_subscriber(|| span.exit());
+        self.0.exit_span();
     }
 }
