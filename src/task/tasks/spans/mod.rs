@@ -246,7 +246,7 @@ impl Tasks {
     }
 }
 
-/// Dropped, it exits the span of the main task, also if its poll unwinds.
+/// Dropped, it exits the span of the main task, even if its poll unwinds.
 pub(super) struct ExitGuard<'a>(pub(super) &'a Tasks);
 
 impl Drop for ExitGuard<'_> {
