@@ -130,7 +130,11 @@ pub mod a_daemon_from_zero_to_systemd {}
 #[doc = include_str!("async_anti_patterns/takeaways.md")]
 pub mod async_anti_patterns {}
 
-#[doc = include_str!("debugging_a_stuck_daemon.md")]
+#[doc = include_str!("debugging_a_stuck_daemon/stuck.md")]
+#[doc = ""]
+#[doc = include_str!("debugging_a_stuck_daemon/lanes.svg")]
+#[doc = ""]
+#[doc = include_str!("debugging_a_stuck_daemon/late.md")]
 pub mod debugging_a_stuck_daemon {}
 
 #[doc = include_str!("the_program_mainspring.md")]

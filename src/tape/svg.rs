@@ -58,8 +58,11 @@ impl Tape {
         let height = bottom + AXIS + if left_out > 0 { 20 } else { 0 };
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"mainspring-tape\" width=\"100%\" \
-             height=\"{height}\" role=\"img\">\n<title>Turns of an event loop</title>\n{STYLE}"
+             height=\"{height}\" role=\"img\">\n<title>Turns of an event loop</title>\n<desc>\n"
         );
+        svg.extend(lanes.iter().map(|lane| described(lane, begin)));
+        svg += "</desc>\n";
+        svg += STYLE;
         draw_axis(&mut svg, length, bottom);
         let scale = (100.0 - 2.0 * SIDE) / length.as_secs_f64();
         let x = |at: Duration| SIDE + at.saturating_sub(begin).as_secs_f64() * scale;
@@ -79,8 +82,7 @@ impl Tape {
 fn draw_axis(svg: &mut String, length: Duration, bottom: usize) {
     for (share, anchor) in [(0.0, "start"), (0.5, "middle"), (1.0, "end")] {
         let x = SIDE + share * (100.0 - 2.0 * SIDE);
-        let time = length.mul_f64(share);
-        let time = if time.is_zero() { "0".to_owned() } else { format!("{time:.1?}") };
+        let time = in_words(length.mul_f64(share));
         *svg += &format!(
             "<line class=\"grid\" x1=\"{x}%\" x2=\"{x}%\" y1=\"{MARGIN}\" y2=\"{bottom}\"/>\n\
              <text class=\"time\" x=\"{x}%\" y=\"{}\" text-anchor=\"{anchor}\">{time}</text>\n",
@@ -127,16 +129,39 @@ fn class(turn: &Turn) -> &'static str {
     if turn.lasted.is_none() { "now" } else { "run" }
 }
 
-/// Returns the last letters of a text, if it is too long for a phone.
+/// Returns a lane in words, for readers that do not see the picture.
+fn described(lane: &Lane<'_>, begin: Duration) -> String {
+    let (Some(first), Some(last)) = (lane.turns.first(), lane.turns.last()) else {
+        return String::new();
+    };
+    let count = lane.turns.len();
+    let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+    let end = match last.lasted {
+        Some(_) => format!("to {}", in_words(last.end().saturating_sub(begin))),
+        None => "on, and still runs".to_owned(),
+    };
+    let from = in_words(first.at.saturating_sub(begin));
+    format!("{} ran {times}, from {from} {end}.\n", escaped(&lane.label))
+}
+
+fn in_words(time: Duration) -> String {
+    if time.is_zero() { "0".to_owned() } else { format!("{time:.1?}") }
+}
+
+/// Returns the beginning and the last letters of a text, if it is too long for a phone. The
+/// beginning is the kind, and the name if there is one.
 fn cut(text: &str) -> String {
     let letters = text.chars().count();
     if letters <= LETTERS {
         return text.to_owned();
     }
-    let kind = text.split(' ').next().unwrap_or_default();
-    let rest = LETTERS - kind.chars().count().min(LETTERS / 2) - 2;
+    let begin = match text.split_once(" (") {
+        Some((name, _)) if name.chars().count() <= LETTERS / 2 => format!("{name} ("),
+        _ => format!("{} ", text.split(' ').next().unwrap_or_default()),
+    };
+    let rest = LETTERS - begin.chars().count().min(LETTERS / 2 + 2) - 1;
     let end: String = text.chars().skip(letters - rest).collect();
-    format!("{kind} …{end}")
+    format!("{begin}…{end}")
 }
 
 fn escaped(text: &str) -> String {
@@ -152,6 +177,8 @@ mod tests {
         assert_eq!(cut("task src/main.rs:7"), "task src/main.rs:7");
         let text = "timer /usr/src/projects/daemon/source/session/handler.rs:1041";
         assert_eq!(cut(text), "timer …on/source/session/handler.rs:1041");
+        let named = "timer statistics (/usr/src/projects/daemon/source/session.rs:1041)";
+        assert_eq!(cut(named), "timer statistics (…urce/session.rs:1041)");
         assert!(cut(&format!("signal handler {}", "x".repeat(200))).chars().count() <= LETTERS);
     }
 }

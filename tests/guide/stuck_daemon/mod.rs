@@ -17,7 +17,10 @@ use mainspring::testing::SimClock;
 use self::transcript::Transcript;
 use crate::pictures::files::{ROOT, assert_file};
 
-const PAGE: &str = "src/guide/debugging_a_stuck_daemon.md";
+/// Parts of the page: before and after its picture.
+const STUCK: &str = "src/guide/debugging_a_stuck_daemon/stuck.md";
+const LATE: &str = "src/guide/debugging_a_stuck_daemon/late.md";
+const LANES: &str = "src/guide/debugging_a_stuck_daemon/lanes.svg";
 /// Page about the program, with its help and with commands that read the same tape.
 const PROGRAM: &str = "src/guide/the_program_mainspring.md";
 /// Variables of a process that is a daemon: its folder, and which of the two it is.
@@ -43,16 +46,19 @@ fn g12_the_transcript_is_what_the_programs_print() {
     let (mut daemon, waiting) = (Stuck::start(), Stuck::start_waiting());
     let page = |path| fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
     let mut transcript = Transcript::new(daemon.0.id(), &daemon.1);
-    let filled = transcript.fill(&page(PAGE), |command| match command {
-        "kill -9 4711" => {
-            daemon.kill();
-            String::new()
-        }
-        "journalctl -u counter -o cat" => daemon.reports(),
-        "kill -QUIT 4712" => waiting.dump(),
-        _ => panic!("the transcript has the unknown command {command}"),
-    });
-    assert_file(PAGE, &filled);
+    for part in [STUCK, LATE] {
+        let filled = transcript.fill(&page(part), |command| match command {
+            "kill -9 4711" => {
+                daemon.kill();
+                String::new()
+            }
+            "journalctl -u counter -o cat" => daemon.reports(),
+            "kill -QUIT 4712" => waiting.dump(),
+            _ => panic!("the transcript has the unknown command {command}"),
+        });
+        assert_file(part, &filled);
+    }
+    assert_file(LANES, &transcript.picture());
     let filled = transcript.fill(&page(PROGRAM), |command| panic!("the unknown command {command}"));
     assert_file(PROGRAM, &filled);
 }

@@ -1,6 +1,7 @@
 //! Commands of a page, and their output with the times and numbers of each run replaced.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,6 +10,8 @@ use crate::pictures::files::wrapped;
 /// The pid and the folder of the daemon, as the page has them.
 const PID: &str = "4711";
 const FOLDER: &str = "/run/counter";
+/// The file of the picture.
+const PICTURE: &str = "lanes.svg";
 /// The time of day at which the loop of the page is created.
 const CREATED: &str = "03:00:00.000";
 
@@ -58,11 +61,20 @@ impl Transcript {
         let folder = self.folder.to_str().expect("a folder of text");
         let arguments: Vec<String> = arguments
             .split(' ')
-            .map(|word| if word == PID { self.pid.clone() } else { word.replace(FOLDER, folder) })
+            .map(|word| match word {
+                PID => self.pid.clone(),
+                PICTURE => format!("{folder}/{PICTURE}"),
+                _ => word.replace(FOLDER, folder),
+            })
             .collect();
         let text = output(&arguments).replace(folder, FOLDER);
         let lines = text.lines().take(lines.parse().expect("a number of lines"));
         lines.map(|line| divided(&self.normalised(line, is_live))).collect()
+    }
+
+    /// Returns the picture that a command has written.
+    pub fn picture(&self) -> String {
+        fs::read_to_string(self.folder.join(PICTURE)).expect("the page has the command")
     }
 
     /// Returns a line with the pid, the times of day and the real durations of the page.

@@ -48,6 +48,7 @@ fn r5_an_svg_has_a_bar_for_each_lane() {
         let svg = three_tasks(kind).svg();
         assert_eq!(svg.matches("class=\"wait\"").count(), 3 + 1, "and the legend");
         assert_eq!(svg.matches("class=\"now\"").count(), 1, "only in the legend");
+        assert_eq!(svg.matches(" ran ").count(), 3, "in words");
         assert!(svg.contains(">task Task A (") && svg.contains("prefers-color-scheme: dark"));
     });
 }
