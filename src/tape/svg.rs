@@ -19,7 +19,7 @@ const SIDE: f64 = 2.0;
 /// Width of the shortest turn in percent: a pixel on a phone.
 const SHORTEST: f64 = 0.3;
 /// Number of letters that fit on a phone. Longer labels are cut at the left, where paths begin.
-const LETTERS: usize = 40;
+const LETTERS: usize = 38;
 
 /// Colours for light and dark pages.
 const STYLE: &str = "<style>
@@ -176,9 +176,9 @@ mod tests {
     fn r5_a_long_place_is_cut_where_its_path_begins() {
         assert_eq!(cut("task src/main.rs:7"), "task src/main.rs:7");
         let text = "timer /usr/src/projects/daemon/source/session/handler.rs:1041";
-        assert_eq!(cut(text), "timer …on/source/session/handler.rs:1041");
+        assert_eq!(cut(text), "timer …/source/session/handler.rs:1041");
         let named = "timer statistics (/usr/src/projects/daemon/source/session.rs:1041)";
-        assert_eq!(cut(named), "timer statistics (…urce/session.rs:1041)");
+        assert_eq!(cut(named), "timer statistics (…ce/session.rs:1041)");
         assert!(cut(&format!("signal handler {}", "x".repeat(200))).chars().count() <= LETTERS);
     }
 }
