@@ -28,7 +28,7 @@ impl Panic {
 
     pub(crate) fn into_message(self) -> String {
         let CaughtPanic { message, payload } = *self.0;
-        quietly(|| drop(payload));
+        ignoring_panic(|| drop(payload));
         message
     }
 
@@ -54,12 +54,12 @@ pub(crate) fn text_of_panic(payload: &(dyn Any + Send)) -> &str {
 /// Drops a payload and returns its message.
 pub(crate) fn message_of(payload: Box<dyn Any + Send>) -> String {
     let message = text_of_panic(&*payload).to_owned();
-    quietly(|| drop(payload));
+    ignoring_panic(|| drop(payload));
     message
 }
 
 /// Runs user code and ignores its panic, which the panic hook has printed.
-pub(crate) fn quietly(code: impl FnOnce()) {
+pub(crate) fn ignoring_panic(code: impl FnOnce()) {
     let mut outcome = catch_unwind(AssertUnwindSafe(code));
     // Dropping a payload may panic as well, and so may dropping the payload of that panic.
     while let Err(payload) = outcome {

@@ -15,7 +15,7 @@ use super::queue::{JobClass, JobClosure};
 use super::workers::Workers;
 use crate::awaits::pending;
 use crate::error::Result;
-use crate::panic::quietly;
+use crate::panic::ignoring_panic;
 use crate::std_or_loom::{Mutex, MutexGuard};
 
 /// A job of a [`BlockingPool`](crate::BlockingPool): a future of its closure's result.
@@ -219,7 +219,9 @@ where
         let UserClosure { closure, label, cell } = *self;
         // Unwind safe: only user code can see what the closure left half-changed.
         let result = catch_unwind(AssertUnwindSafe(closure));
-        quietly(|| cell.finish(result.map_err(|payload| JobError::panicked(label, payload))));
+        ignoring_panic(|| {
+            cell.finish(result.map_err(|payload| JobError::panicked(label, payload)))
+        });
     }
 
     fn refuse(self: Box<Self>) {
@@ -228,6 +230,6 @@ where
             Ok(()) => JobError::closed(label),
             Err(payload) => JobError::panicked(label, payload),
         };
-        quietly(|| cell.finish(Err(error)));
+        ignoring_panic(|| cell.finish(Err(error)));
     }
 }

@@ -23,7 +23,7 @@ mod registered_at;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::registered_at::{RegisteredAt, SETTLE_EVERY};
+pub(crate) use self::registered_at::{REFRESH_EVERY, RegisteredAt};
 
 /// A callback, or a slot reserved for one.
 #[derive(Debug)]
@@ -191,11 +191,11 @@ impl<O, C> Callbacks<O, C> {
     }
 
     /// Passes all callbacks to `change`, and keeps their ages. Called in one of 2^30 ticks, see
-    /// [`SETTLE_EVERY`].
-    pub(crate) fn settle(&mut self, tick: u64, mut change: impl FnMut(&mut C)) {
+    /// [`REFRESH_EVERY`].
+    pub(crate) fn refresh_ages(&mut self, tick: u64, mut change: impl FnMut(&mut C)) {
         for place in &mut self.slots {
             if let CallbackSlot::Used(entry) = place {
-                entry.registered_at.settle(tick);
+                entry.registered_at.refresh(tick);
                 entry.callback.iter_mut().for_each(&mut change);
             }
         }

@@ -1,7 +1,7 @@
 //! The tick of a registration, in 31 bits next to a flag: an entry has no room for more.
 //!
 //! A tick number has 64 bits. So a callback that was registered 2^30 ticks ago, or earlier, is
-//! [aged](RegisteredAt::settle) every 2^30 ticks, and its age is no longer counted.
+//! [aged](RegisteredAt::refresh) every 2^30 ticks, and its age is no longer counted.
 
 /// Tick in which a callback was registered, and the flag of a callback in the background.
 #[derive(Debug, Clone, Copy)]
@@ -10,8 +10,8 @@ pub(crate) struct RegisteredAt(u32);
 /// Highest age that is counted, in ticks.
 pub(crate) const MAX_AGE: u32 = (1 << 30) - 1;
 
-/// Number of ticks after which [`settle`](RegisteredAt::settle) must be called again.
-pub(crate) const SETTLE_EVERY: u64 = 1 << 30;
+/// Number of ticks after which [`refresh`](RegisteredAt::refresh) must be called again.
+pub(crate) const REFRESH_EVERY: u64 = 1 << 30;
 
 const BACKGROUND: u32 = 1 << 31;
 
@@ -42,7 +42,7 @@ impl RegisteredAt {
     }
 
     /// Keeps an old mark from wrapping to zero.
-    pub(super) fn settle(&mut self, tick: u64) {
+    pub(super) fn refresh(&mut self, tick: u64) {
         if self.counted(tick) > MAX_AGE {
             let registered = RegisteredAt::new(tick.wrapping_sub(u64::from(MAX_AGE)));
             self.0 = self.0 & BACKGROUND | registered.0;
@@ -69,10 +69,10 @@ mod tests {
         let registered = 12_345;
         let mut mark = RegisteredAt::new(registered);
         mark.set_background(true);
-        for tick in (1..20).map(|round| round * SETTLE_EVERY) {
+        for tick in (1..20).map(|round| round * REFRESH_EVERY) {
             let before = mark.age(tick - 1);
             assert_eq!(u64::from(before), (tick - 1 - registered).min(MAX_AGE.into()));
-            mark.settle(tick);
+            mark.refresh(tick);
             assert_eq!(u64::from(mark.age(tick)), (tick - registered).min(MAX_AGE.into()));
             assert!(mark.is_background());
         }

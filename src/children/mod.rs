@@ -106,8 +106,8 @@ impl Children {
     fn watch_entry(&mut self, entry: &ProcessEntry) {
         let (Some(watch), Some(process)) = (&mut self.watch, entry.process()) else { return };
         // An error is that of a process that has ended, or the kernel's lack of memory.
-        let is_reported = process.end().is_none() && watch.add(&process).unwrap_or(false);
-        if !is_reported || watch.misses_earlier_ends() && !entry.is_spawned() {
+        let kernel_reports = process.end().is_none() && watch.add(&process).unwrap_or(false);
+        if !kernel_reports || watch.misses_earlier_ends() && !entry.is_spawned() {
             self.polled.insert(entry.pid());
             self.poll_at = 0;
         }
@@ -150,7 +150,7 @@ impl Children {
         let mut notices = mem::take(&mut self.notices);
         let any = watch.drain(&mut notices)?;
         for notice in notices.drain(..) {
-            ended.extend(self.settle(notice));
+            ended.extend(self.entry_if_ended(notice));
         }
         self.notices = notices;
         if any {
@@ -161,11 +161,11 @@ impl Children {
     }
 
     fn check(&mut self, pid: u32) -> Option<Rc<ProcessEntry>> {
-        self.settle(ExitNotice { pid, status: None })
+        self.entry_if_ended(ExitNotice { pid, status: None })
     }
 
     /// Returns the entry of a process that has ended.
-    fn settle(&mut self, notice: ExitNotice) -> Option<Rc<ProcessEntry>> {
+    fn entry_if_ended(&mut self, notice: ExitNotice) -> Option<Rc<ProcessEntry>> {
         let process = self.entries.get(&notice.pid)?.process()?;
         if notice.settle(&process) {
             return self.take_ended(notice.pid);
@@ -225,9 +225,9 @@ impl Children {
         }
         let process = self.entries.get(&pid).and_then(|entry| entry.process());
         let watch = self.watch.as_mut();
-        let is_reported =
+        let kernel_reports =
             process.zip(watch).is_none_or(|(process, watch)| watch.add(&process).unwrap_or(false));
-        if is_reported {
+        if kernel_reports {
             self.polled.remove(&pid);
         }
         None

@@ -63,8 +63,8 @@ impl TurnClock {
     }
 
     fn set(&self, cycles: u64, nanos: u64, scale: u64) {
-        let former = self.scale.replace(scale);
-        let agrees = former.abs_diff(scale) <= former >> 10;
+        let previous = self.scale.replace(scale);
+        let agrees = previous.abs_diff(scale) <= previous >> 10;
         self.cycles.set(cycles);
         self.nanos.set(nanos);
         self.valid.set(if agrees { (WINDOW << 32) / scale.max(1) } else { 0 });

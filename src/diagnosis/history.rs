@@ -157,9 +157,12 @@ impl History {
     ) -> Vec<(Descriptor, u64)> {
         let Some(before) = self.began.filter(|_| self.is_sampled()) else { return Vec::new() };
         let enough = now.ticks.saturating_sub(before.ticks) / 10 * 9;
-        let is_undrained = |it: &&Descriptor| it.is_undrained && it.checked >= ENOUGH;
+        let is_undrained =
+            |descriptor: &&Descriptor| descriptor.is_undrained && descriptor.checked >= ENOUGH;
         let found = self.descriptors.iter().filter(is_undrained);
-        let calls = found.filter_map(|it| Some((*it, runs(it.key)?.saturating_sub(it.runs))));
+        let calls = found.filter_map(|descriptor| {
+            Some((*descriptor, runs(descriptor.key)?.saturating_sub(descriptor.runs)))
+        });
         calls.filter(|(_, calls)| *calls >= enough).collect()
     }
 

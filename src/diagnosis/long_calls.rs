@@ -20,7 +20,7 @@ type Place<'a> = (TurnKind, &'a str);
 
 /// The turns of a place.
 #[derive(Default)]
-struct Own {
+struct PlaceTurns {
     lasted: Vec<Duration>,
     /// Durations of those for which another place has waited.
     waited_for: Vec<Duration>,
@@ -31,7 +31,7 @@ struct Own {
 /// which another place has waited. One alone may be the system's fault, and in an idle loop no
 /// place waits. With few other turns, 100 ms are long.
 pub(crate) fn long_calls_of_tape(tape: &Tape, flags: &mut Vec<Flag>) {
-    let mut places: HashMap<Place<'_>, Own> = HashMap::new();
+    let mut places: HashMap<Place<'_>, PlaceTurns> = HashMap::new();
     let (mut all, mut waiting) = (Vec::new(), Waiting::default());
     for turn in tape.turns().iter().rev().filter(|turn| turn.kind.is_callback()) {
         let (place, lasted) = ((turn.kind, &*turn.place), turn.lasted.unwrap_or_default());
@@ -42,7 +42,7 @@ pub(crate) fn long_calls_of_tape(tape: &Tape, flags: &mut Vec<Flag>) {
         waiting.add(place, turn.due);
     }
     let mut found = Vec::new();
-    for ((kind, place), Own { lasted: mut own, waited_for }) in places {
+    for ((kind, place), PlaceTurns { lasted: mut own, waited_for }) in places {
         own.sort_unstable();
         let Some(longest) = own.last().copied().filter(|longest| *longest >= LONG_REPEATED) else {
             continue;
@@ -51,7 +51,7 @@ pub(crate) fn long_calls_of_tape(tape: &Tape, flags: &mut Vec<Flag>) {
         let usual = (others.len() >= ENOUGH).then(|| others[(others.len() - 1) * 99 / 100]);
         let once = usual.map_or(LONG_ONCE, |usual| LONG_ONCE.max(usual * 100));
         let repeated = usual.map_or(LONG_ONCE, |usual| LONG_REPEATED.max(usual * 10));
-        let long_ones = |times: &[Duration]| times.iter().filter(|it| **it >= repeated).count();
+        let long_ones = |times: &[Duration]| times.iter().filter(|time| **time >= repeated).count();
         let long = long_ones(&own);
         if longest >= once || long_ones(&waited_for) >= REPEATED {
             let usual = usual

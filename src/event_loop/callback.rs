@@ -149,7 +149,7 @@ pub(crate) enum Callback<S> {
     Repeat {
         /// Upper bits of the number of runs, from bit [`RUN_BITS`] on. Both fit beside the tag.
         runs_high: u16,
-        /// Lower bits of the number of runs, see [`settle_runs`](Callback::settle_runs).
+        /// Lower bits of the number of runs, see [`carry_runs`](Callback::carry_runs).
         runs: u32,
         repeat: Repeating<S>,
     },
@@ -181,7 +181,7 @@ impl<S> Callback<S> {
 
     /// Moves the number of runs to its upper bits. Call it before the lower ones overflow: a tick
     /// adds one or two.
-    pub(crate) fn settle_runs(&mut self) {
+    pub(crate) fn carry_runs(&mut self) {
         if let Callback::Repeat { runs_high, runs, .. } = self {
             *runs_high = runs_high.saturating_add((*runs >> RUN_BITS) as u16);
             *runs &= (1 << RUN_BITS) - 1;

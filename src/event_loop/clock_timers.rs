@@ -79,9 +79,9 @@ impl LoopCore {
     pub(super) fn feed_timebases(&self, tasks: &dyn TaskLayer) {
         let has_jumped = self.timebases.has_jumped.take();
         for timebase in Timebase::ALL {
-            let is_reported = self.agenda.is_wakeup_pending(wakeup_of(timebase));
+            let is_pending = self.agenda.is_wakeup_pending(wakeup_of(timebase));
             self.agenda.remove_wakeup(wakeup_of(timebase));
-            let was_set = is_reported && self.drain_kernel_timer(timebase);
+            let was_set = is_pending && self.drain_kernel_timer(timebase);
             self.record_clock_timers(|| {
                 self.feed_timebase(timebase, has_jumped || was_set, tasks);
             });

@@ -67,9 +67,11 @@ impl<S> LoopHandle<S> {
         let clock = clock_cost(|| core.timeline.now());
         let now = self.numbers();
         let history = core.history.take();
-        found.unchecked.extend(history.as_ref().is_none_or(|it| !it.is_sampled()).then_some(
-            "busy loops and undrained descriptors: fewer than 1024 ticks since the call before",
-        ));
+        found.unchecked.extend(
+            history.as_ref().is_none_or(|history| !history.is_sampled()).then_some(
+                "busy loops and undrained descriptors: fewer than 1024 ticks since the call before",
+            ),
+        );
         let mut history = history.unwrap_or_default();
         self.diagnose_spinning(&history, now, &mut found);
         self.diagnose_paused(&mut history, now.now, &mut found);
@@ -135,7 +137,7 @@ impl<S> LoopHandle<S> {
             found.flags.push(Flag::new(FlagKind::BusyLoop, Some(place), figures.into()));
         }
         let runs =
-            |key| self.shared.callbacks.borrow_mut().get(key).map(|it| runs_of(&it.callback));
+            |key| self.shared.callbacks.borrow_mut().get(key).map(|entry| runs_of(&entry.callback));
         for (Descriptor { key, fd, .. }, calls) in history.undrained(now, runs) {
             let figures = format!("fd {fd} stays ready; its callback ran {calls} times");
             let place = self.place_of(key);
@@ -252,7 +254,8 @@ impl<S> EventLoop<S> {
     /// Runs the callback of a ready key in a tick that checks calls.
     pub(super) fn dispatch_sampled(&mut self, ready: Ready) -> bool {
         let core = self.core.clone();
-        let before = core.history.borrow().as_ref().and_then(|it| it.begin_call(ready.key));
+        let before =
+            core.history.borrow().as_ref().and_then(|history| history.begin_call(ready.key));
         let ran = self.dispatch_key(ready);
         if let Some(before) = before
             && let Some(history) = core.history.borrow_mut().as_mut()

@@ -16,7 +16,7 @@ use super::source::Source;
 use super::{EventLoop, LoopHandle};
 use crate::error::Error;
 use crate::handle::Key;
-use crate::panic::quietly;
+use crate::panic::ignoring_panic;
 use crate::ready::Ready;
 use crate::tape::Recording;
 
@@ -258,8 +258,9 @@ impl<S> EventLoop<S> {
         }
         let report = error.map(|error| origin.report(*error, name.clone()));
         // Caught, so that the captures are dropped even if the exception handler panics.
-        let reported =
-            catch_unwind(AssertUnwindSafe(|| report.into_iter().for_each(|it| self.report(it))));
+        let reported = catch_unwind(AssertUnwindSafe(|| {
+            report.into_iter().for_each(|report| self.report(report))
+        }));
         if Rc::strong_count(&repeat) == 1 {
             self.handle.retire(key, repeat, origin, name);
         }
@@ -289,7 +290,7 @@ impl<S> EventLoop<S> {
             match self.core.agenda.pop_failure() {
                 Some(Failure::Report(report)) => self.report(report),
                 Some(Failure::Panic(payload)) if first.is_none() => first = Some(payload),
-                Some(Failure::Panic(payload)) => quietly(|| drop(payload)),
+                Some(Failure::Panic(payload)) => ignoring_panic(|| drop(payload)),
                 None => return first,
             }
         }

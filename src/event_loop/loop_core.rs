@@ -194,7 +194,7 @@ impl LoopCore {
     }
 
     /// Returns true for an error that is not reported: a disconnect of a peer, by default.
-    pub(crate) fn is_everyday(&self, error: &Error) -> bool {
+    pub(crate) fn is_unreported(&self, error: &Error) -> bool {
         error.is_disconnect() && !self.limits.report_disconnects
     }
 

@@ -2,7 +2,7 @@
 
 use super::LoopHandle;
 use super::callback::Callback;
-use crate::callbacks::SETTLE_EVERY;
+use crate::callbacks::REFRESH_EVERY;
 use crate::metrics::{Gauges, Metrics};
 
 /// # Numbers
@@ -27,9 +27,9 @@ impl<S> LoopHandle<S> {
     /// Does the work of every 64th tick: stores the numbers of registrations.
     #[cold]
     pub(super) fn update_gauges(&self) {
-        if self.core().tick().is_multiple_of(SETTLE_EVERY) {
+        if self.core().tick().is_multiple_of(REFRESH_EVERY) {
             let tick = self.core().tick();
-            self.shared.callbacks.borrow_mut().settle(tick, Callback::settle_runs);
+            self.shared.callbacks.borrow_mut().refresh_ages(tick, Callback::carry_runs);
         }
         self.sample_history();
         let callbacks = self.shared.callbacks.borrow().count();

@@ -74,7 +74,7 @@ impl<S> EventLoop<S> {
             |entry: &&Entry| entry.kind == EntryKind::Task && entry.state != EntryState::Done;
         let waiting: Vec<&Entry> = snapshot.entries.iter().filter(waits).collect();
         let indices: HashMap<Handle, usize> =
-            waiting.iter().enumerate().filter_map(|(at, it)| Some((it.handle?, at))).collect();
+            waiting.iter().enumerate().filter_map(|(at, task)| Some((task.handle?, at))).collect();
         let joined = |wait: &Wait| match wait {
             Wait::Task(task) => indices.get(task).copied(),
             _ => None,

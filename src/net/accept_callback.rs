@@ -61,7 +61,7 @@ impl<F> AcceptCallback<F> {
             }
             next = self.accept_one(el, state)?;
         }
-        if let Next::Rest(time) = next {
+        if let Next::BackOff(time) = next {
             self.back_off(el, time);
         }
         Ok(())
@@ -89,12 +89,12 @@ impl<F> AcceptCallback<F> {
             }
             Some(Err(AcceptError::Listener(source))) => return Err(Error::Accept { fd, source }),
         };
-        let answer = self.policy.failed(failure, self.server.core.timeline.now_nanos());
-        self.server.turn_away(answer.turn_away);
-        if answer.report {
+        let reaction = self.policy.failed(failure, self.server.core.timeline.now_nanos());
+        self.server.turn_away(reaction.turn_away);
+        if reaction.report {
             self.report(el, state, error);
         }
-        Ok(answer.next)
+        Ok(reaction.next)
     }
 
     /// Makes a connection of an accepted socket, if the server admits its peer.

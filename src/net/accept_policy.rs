@@ -45,7 +45,7 @@ pub(super) enum Next {
     /// Accept up to this many connections, then wait for readiness. Zero: wait now.
     Accept(usize),
     /// Stop accepting for this long.
-    Rest(Duration),
+    BackOff(Duration),
 }
 
 /// A failure to take a connection from the backlog.
@@ -59,9 +59,9 @@ pub(super) enum Failure {
     Capacity,
 }
 
-/// The answer to a [`Failure`]. The steps are taken in the order of the fields.
+/// The reaction to a [`Failure`]. The steps are taken in the order of the fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct Reaction {
     /// Number of waiting clients to turn away.
     pub(super) turn_away: usize,
     /// True if the failure begins an incident and must be reported.
@@ -113,11 +113,15 @@ impl AcceptPolicy {
     }
 
     /// Notes a failure at `now`, in nanoseconds of the loop's clock.
-    pub(super) fn failed(&mut self, failure: Failure, now: u64) -> Answer {
+    pub(super) fn failed(&mut self, failure: Failure, now: u64) -> Reaction {
         if failure == Failure::Capacity {
             let turn_away = if self.last_backoff_failed { TURNED_AWAY } else { 0 };
             self.last_backoff_failed = true;
-            return Answer { turn_away, report: self.begins_incident(now), next: self.back_off() };
+            return Reaction {
+                turn_away,
+                report: self.begins_incident(now),
+                next: self.back_off(),
+            };
         }
         if failure == Failure::Registration {
             self.last_backoff_failed = false; // accept(2) itself has succeeded.
@@ -128,7 +132,7 @@ impl AcceptPolicy {
         let may_report = backs_off || failure == Failure::Registration;
         let report = may_report && self.begins_incident(now);
         let next = if backs_off { self.back_off() } else { self.count_one() };
-        Answer { turn_away: 0, report, next }
+        Reaction { turn_away: 0, report, next }
     }
 
     fn count_one(&mut self) -> Next {
@@ -139,7 +143,7 @@ impl AcceptPolicy {
     fn back_off(&mut self) -> Next {
         self.left = 0;
         self.failures = 0;
-        Next::Rest(BACKOFF)
+        Next::BackOff(BACKOFF)
     }
 
     fn begins_incident(&mut self, now: u64) -> bool {
@@ -152,7 +156,7 @@ impl AcceptPolicy {
 mod tests {
     use super::*;
 
-    const REST: Next = Next::Rest(BACKOFF);
+    const BACK_OFF: Next = Next::BackOff(BACKOFF);
     const MILLI: u64 = 1_000_000;
 
     #[test]
@@ -184,9 +188,9 @@ mod tests {
         let mut policy = AcceptPolicy::new(0);
         policy.begin(1, 16);
         let first = policy.failed(Failure::Capacity, 0);
-        assert_eq!(first, Answer { turn_away: 0, report: true, next: REST });
+        assert_eq!(first, Reaction { turn_away: 0, report: true, next: BACK_OFF });
         let second = policy.failed(Failure::Capacity, 100 * MILLI);
-        assert_eq!(second, Answer { turn_away: TURNED_AWAY, report: false, next: REST });
+        assert_eq!(second, Reaction { turn_away: TURNED_AWAY, report: false, next: BACK_OFF });
     }
 
     #[test]
@@ -215,12 +219,12 @@ mod tests {
         let mut policy = AcceptPolicy::new(0);
         policy.begin(1, 1_000);
         for left in (1_000 - u64::from(FAILURES) + 1..1_000).rev() {
-            let answer = policy.failed(Failure::Connection, 0);
+            let reaction = policy.failed(Failure::Connection, 0);
             let next = Next::Accept(left as usize);
-            assert_eq!(answer, Answer { turn_away: 0, report: false, next });
+            assert_eq!(reaction, Reaction { turn_away: 0, report: false, next });
         }
         let last = policy.failed(Failure::Connection, 0);
-        assert_eq!(last, Answer { turn_away: 0, report: true, next: REST });
+        assert_eq!(last, Reaction { turn_away: 0, report: true, next: BACK_OFF });
         assert!(!policy.failed(Failure::Connection, 0).report, "the count begins again");
     }
 
@@ -231,14 +235,14 @@ mod tests {
             policy.failed(Failure::Connection, 0);
         }
         policy.accepted();
-        assert_ne!(policy.failed(Failure::Connection, 0).next, REST);
+        assert_ne!(policy.failed(Failure::Connection, 0).next, BACK_OFF);
     }
 
     #[test]
     fn a_failed_registration_is_reported_at_once() {
         let mut policy = AcceptPolicy::new(0);
         policy.begin(1, 16);
-        let answer = policy.failed(Failure::Registration, 0);
-        assert_eq!(answer, Answer { turn_away: 0, report: true, next: Next::Accept(15) });
+        let reaction = policy.failed(Failure::Registration, 0);
+        assert_eq!(reaction, Reaction { turn_away: 0, report: true, next: Next::Accept(15) });
     }
 }

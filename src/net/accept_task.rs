@@ -40,11 +40,11 @@ pub(super) struct TaskListener {
 
 impl TaskListener {
     pub(super) fn bind(address: &Address, options: &ListenOptions) -> Result<TaskListener> {
-        TaskListener::of_new(listen(address, options)?)
+        TaskListener::from_nonblocking(listen(address, options)?)
     }
 
     /// Takes over a listening socket that is non-blocking already, and owned by this process.
-    pub(super) fn of_new(fd: OwnedFd) -> Result<TaskListener> {
+    pub(super) fn from_nonblocking(fd: OwnedFd) -> Result<TaskListener> {
         TaskListener::of(Io::nonblocking(fd, Interest::READABLE))
     }
 
@@ -140,12 +140,12 @@ impl TaskListener {
             return Ok(()); // Another task has met the same failure first.
         }
         let nanos = running_for("mainspring::net")?.core.timeline.now_nanos();
-        let answer = self.policy.borrow_mut().failed(failure, nanos);
-        self.turn_away(answer.turn_away);
-        if answer.report {
+        let reaction = self.policy.borrow_mut().failed(failure, nanos);
+        self.turn_away(reaction.turn_away);
+        if reaction.report {
             report(Error::Accept { fd: self.fd(), source });
         }
-        if let Next::Rest(time) = answer.next {
+        if let Next::BackOff(time) = reaction.next {
             self.backoff_end.set(Some(now + time));
         }
         Ok(())

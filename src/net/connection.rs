@@ -59,7 +59,7 @@ impl<P> Connection<P> {
         }
         conn.clear_buffer_for_custom(el.core());
         if readiness.contains(Readiness::INVALID) {
-            conn.fail_of_closed();
+            conn.fail_closed_fd();
         }
         Ok(conn.has_input(readiness))
     }
@@ -119,10 +119,10 @@ impl<P> Connection<P> {
     {
         self.transport.abort(); // First, so that writes of `connection_lost` are dropped.
         let (failure, reason) = match (failure, self.transport.take_error()) {
-            (Some(error), _) if el.core().is_everyday(&error) => (None, Some(error)),
+            (Some(error), _) if el.core().is_unreported(&error) => (None, Some(error)),
             // The user has set the limit, so exceeding it is not a failure to report.
             (None, Some(error)) if matches!(*error, Error::TimedOut(_)) => (None, Some(error)),
-            (None, Some(error)) if !el.core().is_everyday(&error) => {
+            (None, Some(error)) if !el.core().is_unreported(&error) => {
                 (Some(Box::new(self.transport.naming_fd(*error))), None)
             }
             other => other,

@@ -9,7 +9,7 @@ use mainspring_sys::{Readiness, fd};
 
 use super::connection::Announce;
 use super::datagram_protocol::{Closure, DatagramProtocol};
-use super::datagram_transport::{DatagramTransport, EndpointState, Flags, Used};
+use super::datagram_transport::{DatagramTransport, EndpointState, Flags, RunUsage};
 use super::into_address::IntoAddress;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
@@ -105,7 +105,7 @@ impl<P> Endpoint<P> {
         P: DatagramProtocol<S>,
     {
         let shared = self.transport.state();
-        let mut used = Used::default();
+        let mut used = RunUsage::default();
         while used.has_more() && !shared.has(Flags::NO_READ) {
             let Some(mut delivery) = shared.next_delivery(&mut used) else { continue };
             while let Some(datagram) = delivery.next() {

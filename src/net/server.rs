@@ -150,8 +150,8 @@ impl Server {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn set_admission(&self, admit: impl Fn(&Address) -> bool + 'static) {
-        let former = self.state.admission.replace(Some(Rc::new(admit)));
-        drop(former); // With nothing borrowed: its captures may call the server.
+        let previous = self.state.admission.replace(Some(Rc::new(admit)));
+        drop(previous); // With nothing borrowed: its captures may call the server.
     }
 
     /// Sets the [idle limit](Transport::set_idle_limit) of connections accepted from now on; `None`

@@ -48,7 +48,7 @@ pub struct UnixSeqpacket {
 }
 
 impl UnixSeqpacket {
-    fn of_new(fd: OwnedFd) -> UnixSeqpacket {
+    fn from_nonblocking(fd: OwnedFd) -> UnixSeqpacket {
         let both = Interest::READABLE | Interest::WRITABLE;
         UnixSeqpacket { io: Io::nonblocking(Socket::new(fd), both) }
     }
@@ -64,7 +64,9 @@ impl UnixSeqpacket {
             budget::step().await;
             let address = unix(&address.into_address()?)?;
             let connected = socket::connect_seqpacket(&address);
-            Ok(UnixSeqpacket::of_new(connected.map_err(|source| connect::failed(address, source))?))
+            Ok(UnixSeqpacket::from_nonblocking(
+                connected.map_err(|source| connect::failed(address, source))?,
+            ))
         })
     }
 
@@ -75,7 +77,7 @@ impl UnixSeqpacket {
     /// The errors of socketpair(2): the process or the system is out of descriptors. `Unsupported`.
     pub fn pair() -> Result<(UnixSeqpacket, UnixSeqpacket)> {
         let (one, other) = socket::seqpacket_pair()?;
-        Ok((UnixSeqpacket::of_new(one), UnixSeqpacket::of_new(other)))
+        Ok((UnixSeqpacket::from_nonblocking(one), UnixSeqpacket::from_nonblocking(other)))
     }
 
     /// Takes over a connected seqpacket socket, for example an inherited one. It becomes
@@ -248,7 +250,7 @@ impl UnixSeqpacketListener {
         let listening = socket::listen_seqpacket(&address, options);
         let fd =
             listening.map_err(|source| Error::Listen { address: address.to_string(), source })?;
-        Ok(UnixSeqpacketListener { listener: TaskListener::of_new(fd)? })
+        Ok(UnixSeqpacketListener { listener: TaskListener::from_nonblocking(fd)? })
     }
 
     /// Accepts a connection, and returns it with the address of its peer, which is usually unnamed.
@@ -260,7 +262,7 @@ impl UnixSeqpacketListener {
     pub fn accept(&self) -> impl Future<Output = Result<(UnixSeqpacket, UnixAddress)>> {
         located(|| "accept", async move {
             let (fd, from, _no_limit) = self.listener.accept().await?;
-            Ok((UnixSeqpacket::of_new(fd), unix(&from)?))
+            Ok((UnixSeqpacket::from_nonblocking(fd), unix(&from)?))
         })
     }
 

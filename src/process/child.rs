@@ -159,7 +159,8 @@ impl Child {
     /// not noticed it yet; `PermissionDenied` if it runs as another user, and in a forked child of
     /// the process that started it.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let sent = self.entry.process().ok_or_else(has_ended).and_then(|it| it.signal(signal));
+        let sent =
+            self.entry.process().ok_or_else(has_ended).and_then(|process| process.signal(signal));
         sent.map_err(|source| self.failed(signal, "", source))
     }
 

@@ -78,7 +78,7 @@ impl<F> OrphanReaper<F> {
     }
 
     /// Sets the time of the next search, if a zombie is left.
-    fn rest(&mut self, now: u64) {
+    fn schedule_search(&mut self, now: u64) {
         let is_left = matches!(ended_child(), Ok(Some(_)));
         let mut timers = self.core.timers.borrow_mut();
         if is_left {
@@ -131,7 +131,7 @@ where
                 Err(error) => return failed(error),
             }
         }
-        self.rest(now);
+        self.schedule_search(now);
         KEEP
     }
 }

@@ -78,7 +78,11 @@ impl Service {
     /// It is close-on-exec. Its non-blocking flag is as set by the manager.
     pub fn take_fd(&self, name: &str) -> Option<OwnedFd> {
         let mut inherited = self.state.inherited.borrow_mut();
-        inherited.iter_mut().find(|it| it.name == name && it.fd.is_some())?.fd.take()
+        inherited
+            .iter_mut()
+            .find(|descriptor| descriptor.name == name && descriptor.fd.is_some())?
+            .fd
+            .take()
     }
 
     /// Returns the names of the inherited descriptors that were not taken, in order.
@@ -91,11 +95,19 @@ impl Service {
     /// ```
     pub fn unclaimed(&self) -> Vec<String> {
         let inherited = self.state.inherited.borrow();
-        inherited.iter().filter(|it| it.fd.is_some()).map(|it| it.name.clone()).collect()
+        inherited
+            .iter()
+            .filter(|descriptor| descriptor.fd.is_some())
+            .map(|descriptor| descriptor.name.clone())
+            .collect()
     }
 
     fn has_unclaimed(&self, name: &str) -> bool {
-        self.state.inherited.borrow().iter().any(|it| it.name == name && it.fd.is_some())
+        self.state
+            .inherited
+            .borrow()
+            .iter()
+            .any(|descriptor| descriptor.name == name && descriptor.fd.is_some())
     }
 
     /// Takes the next socket of this name. Returns `None` if the name was never inherited.
@@ -119,8 +131,10 @@ impl Service {
     /// left.
     fn find_next(&self, name: &str) -> Option<(usize, RawFd)> {
         let inherited = self.state.inherited.borrow();
-        let named = || inherited.iter().enumerate().filter(|(_, it)| it.name == name);
-        let next = named().find(|(_, it)| it.fd.is_some()).or_else(|| named().next())?;
+        let named =
+            || inherited.iter().enumerate().filter(|(_, descriptor)| descriptor.name == name);
+        let next =
+            named().find(|(_, descriptor)| descriptor.fd.is_some()).or_else(|| named().next())?;
         Some((next.0, next.1.number))
     }
 }

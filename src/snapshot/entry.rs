@@ -278,17 +278,17 @@ impl Entry {
 
     /// Returns the fd.
     pub fn fd(&self) -> Option<RawFd> {
-        self.detail(|it| it.fd)
+        self.detail(|details| details.fd)
     }
 
     /// Returns the type of the descriptor's file, or `None` if the fd is not open.
     pub fn file(&self) -> Option<FileType> {
-        self.detail(|it| it.file)
+        self.detail(|details| details.file)
     }
 
     /// Returns the directions that are watched; none while it is paused.
     pub fn interest(&self) -> Option<Interest> {
-        self.detail(|it| it.interest)
+        self.detail(|details| details.interest)
     }
 
     /// Returns the address of a server.
@@ -304,53 +304,53 @@ impl Entry {
     /// Returns the number of bytes in the write queue of a connection or a datagram endpoint.
     /// `None` for the one that took the snapshot.
     pub fn queued(&self) -> Option<usize> {
-        self.detail(|it| it.queued)
+        self.detail(|details| details.queued)
     }
 
     /// Returns the number of open connections of a server.
     pub fn connections(&self) -> Option<usize> {
-        self.detail(|it| it.connections)
+        self.detail(|details| details.connections)
     }
 
     /// Returns the time until the deadline of a timer; zero if it is due.
     pub fn due_in(&self) -> Option<Duration> {
-        self.detail(|it| it.due_in)
+        self.detail(|details| details.due_in)
     }
 
     /// Returns the period of an interval.
     pub fn period(&self) -> Option<Duration> {
-        self.detail(|it| it.period)
+        self.detail(|details| details.period)
     }
 
     /// Returns the time since a job began to run.
     pub fn running_for(&self) -> Option<Duration> {
-        self.detail(|it| it.running_for)
+        self.detail(|details| details.running_for)
     }
 
     /// Returns the signal of a handler.
     pub fn signal(&self) -> Option<Signal> {
-        self.detail(|it| it.signal)
+        self.detail(|details| details.signal)
     }
 
     /// Returns the process id.
     pub fn pid(&self) -> Option<u32> {
-        self.detail(|it| it.pid)
+        self.detail(|details| details.pid)
     }
 
     /// Returns the stage of a hook: `prepare`, `check` or `idle`.
     pub fn stage(&self) -> Option<&'static str> {
-        self.detail(|it| it.stage)
+        self.detail(|details| details.stage)
     }
 
     /// Returns the number of [`Remote`](crate::Remote)s that the entry represents.
     pub fn count(&self) -> Option<usize> {
-        self.detail(|it| it.count)
+        self.detail(|details| details.count)
     }
 
     /// Returns the events that a task waits for, if the loop delivers them: a task that waits for a
     /// promise or for another thread has none.
     pub fn waits(&self) -> &[Wait] {
-        self.details.as_deref().map_or(&[], |it| &it.waits)
+        self.details.as_deref().map_or(&[], |details| &details.waits)
     }
 
     /// Returns the futures of this crate that the task waits for, with the lines that await them,
@@ -364,13 +364,13 @@ impl Entry {
     /// task that waits only for a future of another crate has no line, or that of another future
     /// polled in the same turn.
     pub fn awaits(&self) -> &[Await] {
-        self.details.as_deref().map_or(&[], |it| &it.awaits)
+        self.details.as_deref().map_or(&[], |details| &details.awaits)
     }
 
     /// Returns the tick of the task's last turn, since which it has been waiting. `None` like for
     /// [`awaits`](Entry::awaits).
     pub fn waiting_since(&self) -> Option<u64> {
-        self.detail(|it| it.waiting_since)
+        self.detail(|details| details.waiting_since)
     }
 }
 

@@ -82,36 +82,36 @@ impl Json {
             json.string("state", entry.state);
             json.number("foreground", entry.is_foreground);
             json.number("keeps_alive", entry.keeps_alive);
-            optional(entry.name.as_deref(), |it| json.string("name", it));
+            optional(entry.name.as_deref(), |value| json.string("name", value));
             if let Some(location) = entry.location {
                 json.place(location);
             }
-            optional(entry.age, |it| json.number("age", it));
-            optional(entry.runs, |it| json.number("runs", it));
-            optional(entry.parent, |it| json.number("parent", it));
-            optional(entry.details.as_deref(), |it| json.details(entry.kind, it));
+            optional(entry.age, |value| json.number("age", value));
+            optional(entry.runs, |value| json.number("runs", value));
+            optional(entry.parent, |value| json.number("parent", value));
+            optional(entry.details.as_deref(), |value| json.details(entry.kind, value));
         });
     }
 
     fn details(&mut self, kind: EntryKind, details: &Details) {
-        optional(details.fd, |it| self.number("fd", it));
-        optional(details.file, |it| self.string("file_type", it));
-        optional(details.interest, |it| self.string("interest", Directions(it)));
-        optional(details.address.as_ref(), |it| self.string("address", it));
-        optional(details.peer.as_ref(), |it| self.string("peer", it));
-        optional(details.queued, |it| self.number("queued", it));
-        optional(details.connections, |it| self.number("connections", it));
-        optional(details.due_in, |it| self.seconds("due_in", it));
-        optional(details.period, |it| self.seconds("period", it));
-        optional(details.running_for, |it| self.seconds("running_for", it));
-        optional(details.signal, |it| self.string("signal", it));
-        optional(details.pid, |it| self.number("pid", it));
-        optional(details.stage, |it| self.string("stage", it));
-        optional(details.count, |it| self.number("count", it));
+        optional(details.fd, |value| self.number("fd", value));
+        optional(details.file, |value| self.string("file_type", value));
+        optional(details.interest, |value| self.string("interest", Directions(value)));
+        optional(details.address.as_ref(), |value| self.string("address", value));
+        optional(details.peer.as_ref(), |value| self.string("peer", value));
+        optional(details.queued, |value| self.number("queued", value));
+        optional(details.connections, |value| self.number("connections", value));
+        optional(details.due_in, |value| self.seconds("due_in", value));
+        optional(details.period, |value| self.seconds("period", value));
+        optional(details.running_for, |value| self.seconds("running_for", value));
+        optional(details.signal, |value| self.string("signal", value));
+        optional(details.pid, |value| self.number("pid", value));
+        optional(details.stage, |value| self.string("stage", value));
+        optional(details.count, |value| self.number("count", value));
         if kind == EntryKind::Task {
             self.array("waits", &details.waits, Json::wait);
             self.array("awaits", &details.awaits, Json::awaited);
-            optional(details.waiting_since, |it| self.number("waiting_since", it));
+            optional(details.waiting_since, |value| self.number("waiting_since", value));
         }
     }
 

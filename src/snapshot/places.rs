@@ -58,7 +58,8 @@ impl Places {
         count: usize,
     ) {
         let latest = self.counts.get_mut(self.latest);
-        if let Some(latest) = latest.filter(|it| it.kind == kind && ptr::eq(it.location, location))
+        if let Some(latest) =
+            latest.filter(|count| count.kind == kind && ptr::eq(count.location, location))
         {
             latest.count += count;
             return;
@@ -74,8 +75,13 @@ impl Places {
     /// Returns the counts, the highest first.
     pub(crate) fn sorted(self) -> Vec<PlaceCount> {
         let mut counts = self.counts;
-        counts.sort_by_key(|it| {
-            (Reverse(it.count), it.location.file(), it.location.line(), it.location.column())
+        counts.sort_by_key(|count| {
+            (
+                Reverse(count.count),
+                count.location.file(),
+                count.location.line(),
+                count.location.column(),
+            )
         });
         counts
     }

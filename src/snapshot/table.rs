@@ -61,7 +61,7 @@ fn write_details(out: &mut dyn Write, details: &Details) -> fmt::Result {
     let mut facts = Facts { out };
     facts.add("fd", details.fd)?;
     facts.add("", details.file)?;
-    facts.add("for", details.interest.filter(|it| !it.is_empty()).map(Directions))?;
+    facts.add("for", details.interest.filter(|interest| !interest.is_empty()).map(Directions))?;
     facts.add("on", details.address.as_ref())?;
     facts.add("peer", details.peer.as_ref())?;
     facts.add("queued", details.queued)?;

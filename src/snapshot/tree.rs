@@ -57,7 +57,8 @@ impl<'a> Tree<'a> {
 impl fmt::Display for Tree<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A stack instead of recursion: tasks may be nested to any depth.
-        let mut left: Vec<(usize, usize)> = self.roots.iter().rev().map(|it| (*it, 0)).collect();
+        let mut left: Vec<(usize, usize)> =
+            self.roots.iter().rev().map(|root| (*root, 0)).collect();
         let mut is_first = true;
         while let Some((index, depth)) = left.pop() {
             let entry = &self.entries[index];

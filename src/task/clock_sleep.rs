@@ -165,9 +165,9 @@ impl Future for ClockSleep {
         if tasks.core.closed.get() || tasks.core.timebases.is_fed(armed.slot) {
             return Poll::Ready(());
         }
-        let former = armed.waiter.get();
+        let previous = armed.waiter.get();
         tasks.wait(&armed.waiter, cx.waker()); // The poller may be another task than before.
-        if armed.waiter.get() != former {
+        if armed.waiter.get() != previous {
             tasks.core.timebases.set_key(armed.slot, armed.waiter.get());
         }
         Poll::Pending

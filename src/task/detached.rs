@@ -120,6 +120,6 @@ impl<T: 'static, E: Display + 'static> DetachedOutput for Result<T, E> {
 /// implements [`DetachedOutput`].
 pub(crate) fn of_output<T: DetachedOutput>(output: Box<dyn Any>) -> MaybeFailure<()> {
     as_type(output, |Finished(output): Finished<T>| output.into_result())
-        .or_else(|it| as_type(it, Failed::into_report))
+        .or_else(|output| as_type(output, Failed::into_report))
         .unwrap_or_else(drop_output)
 }

@@ -38,15 +38,17 @@ pub(crate) fn panic_only(output: Box<dyn Any>) -> MaybeFailure<()> {
 /// output: a failure is a panic, or the `Err` of a known `Result` type.
 pub(crate) fn of_known_types(output: Box<dyn Any>) -> MaybeFailure<()> {
     as_type(output, Failed::into_report)
-        .or_else(|it| as_type(it, |Finished(result): Finished<MaybeFailure<()>>| result))
-        .or_else(|it| as_type(it, |Finished(result): Finished<io::Result<()>>| Ok(result?)))
-        .or_else(|it| {
-            as_type(it, |Finished(it): Finished<Result<(), BoxedSyncError>>| {
-                it.map_err(from_boxed_sync)
+        .or_else(|output| as_type(output, |Finished(result): Finished<MaybeFailure<()>>| result))
+        .or_else(|output| as_type(output, |Finished(result): Finished<io::Result<()>>| Ok(result?)))
+        .or_else(|output| {
+            as_type(output, |Finished(result): Finished<Result<(), BoxedSyncError>>| {
+                result.map_err(from_boxed_sync)
             })
         })
-        .or_else(|it| {
-            as_type(it, |Finished(it): Finished<Result<(), BoxedError>>| it.map_err(from_boxed))
+        .or_else(|output| {
+            as_type(output, |Finished(result): Finished<Result<(), BoxedError>>| {
+                result.map_err(from_boxed)
+            })
         })
         .unwrap_or_else(drop_output)
 }

@@ -11,7 +11,7 @@ use super::current;
 use super::tasks::Tasks;
 use crate::event_loop::ReportKind;
 use crate::event_loop::report::internal;
-use crate::panic::quietly;
+use crate::panic::ignoring_panic;
 
 /// Wakes a task of any executor.
 pub(crate) fn wake(waker: Waker) {
@@ -39,7 +39,7 @@ fn contain(code: impl FnOnce()) {
     let Err(payload) = catch_unwind(AssertUnwindSafe(code)) else { return };
     match current::running() {
         Some(tasks) => tasks.core.panicked(|error| internal(ReportKind::Waker, error), payload),
-        None => quietly(|| drop(payload)),
+        None => ignoring_panic(|| drop(payload)),
     }
 }
 

@@ -42,10 +42,10 @@ impl Keeper {
     fn for_each_waker(&self, visit: &mut dyn FnMut(&Waker)) {
         match self {
             Keeper::Local(object) => {
-                object.upgrade().iter().for_each(|it| it.for_each_waker(visit))
+                object.upgrade().iter().for_each(|object| object.for_each_waker(visit))
             }
             Keeper::Shared(object) => {
-                object.upgrade().iter().for_each(|it| it.for_each_waker(visit));
+                object.upgrade().iter().for_each(|object| object.for_each_waker(visit));
             }
         }
     }

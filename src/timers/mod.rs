@@ -166,14 +166,14 @@ impl Timers {
     pub(crate) fn reset(&mut self, slot: TimerSlot, deadline: u64) {
         let armed = self.armed(deadline);
         let state = &mut self.slots[slot.0 as usize].state;
-        if let TimerState::Armed(former) = state
-            && former.may_become(armed)
+        if let TimerState::Armed(previous) = state
+            && previous.may_become(armed)
         {
-            *former = Armed { entry: former.entry, ..armed };
+            *previous = Armed { entry: previous.entry, ..armed };
             return;
         }
-        let former = mem::replace(state, TimerState::Armed(armed));
-        self.discard(slot.0, former);
+        let previous = mem::replace(state, TimerState::Armed(armed));
+        self.discard(slot.0, previous);
         self.put(slot.0, armed);
     }
 
@@ -349,15 +349,15 @@ impl Timers {
     #[inline]
     fn unarm(&mut self, slot: TimerSlot, state: Unarmed) {
         let timer = &mut self.slots[slot.0 as usize];
-        let former = mem::replace(&mut timer.state, TimerState::Unarmed(state));
-        self.discard(slot.0, former);
+        let previous = mem::replace(&mut timer.state, TimerState::Unarmed(state));
+        self.discard(slot.0, previous);
     }
 
     /// Updates queue and far timers after a state was replaced. Its entry, if it has one, is stale
     /// now.
     #[inline]
-    fn discard(&mut self, slot: u32, former: TimerState) {
-        match former {
+    fn discard(&mut self, slot: u32, previous: TimerState) {
+        match previous {
             TimerState::Armed(Armed { entry: Some(_), .. }) => {
                 self.live_entries -= 1;
                 self.sweep();

@@ -113,7 +113,10 @@ impl Heartbeat {
 
     /// Writes the tape to a file.
     pub(super) fn save(&self, path: &Path) -> io::Result<()> {
-        self.shared.tape.as_ref().map_or(Err(io::ErrorKind::NotFound.into()), |it| it.save(path))
+        self.shared
+            .tape
+            .as_ref()
+            .map_or(Err(io::ErrorKind::NotFound.into()), |tape| tape.save(path))
     }
 }
 

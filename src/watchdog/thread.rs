@@ -62,7 +62,7 @@ impl Stop {
     /// Waits for `time`. Returns true if the end was requested.
     fn wait(&self, time: Duration) -> bool {
         let is_requested = self.is_requested.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.requested.wait_timeout_while(is_requested, time, |it| !*it);
+        let waited = self.requested.wait_timeout_while(is_requested, time, |requested| !*requested);
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
@@ -83,7 +83,7 @@ fn watch(mut settings: Settings, stop: &Stop) {
     let mut rate = Rate::default();
     while !stop.wait(settings.limit / SAMPLES) && !settings.heartbeat.is_closed() {
         let now = Instant::now();
-        let running = match seen.look(settings.heartbeat.turns_begun(), now, settings.limit) {
+        let running = match seen.sample(settings.heartbeat.turns_begun(), now, settings.limit) {
             Some(lasted) => settings.heartbeat.running().map(|running| (running, lasted)),
             None => None,
         };
@@ -137,7 +137,7 @@ impl Seen {
     ///
     /// A minimum number of samples is required as well: after the process was stopped, one sample
     /// can be as late as the limit.
-    fn look(&mut self, turns: u64, now: Instant, limit: Duration) -> Option<Duration> {
+    fn sample(&mut self, turns: u64, now: Instant, limit: Duration) -> Option<Duration> {
         if turns != self.turns || self.since.is_none() {
             *self = Seen { turns, since: Some(now), samples: 0, is_reported: false };
         }
@@ -200,27 +200,27 @@ mod tests {
     #[test]
     fn e5_a_turn_is_a_stall_once_when_the_limit_is_over() {
         let (begin, mut seen) = (Instant::now(), Seen::default());
-        let mut look = |turns, millis| {
-            let lasted = seen.look(turns, begin + Duration::from_millis(millis), LIMIT);
+        let mut sample = |turns, millis| {
+            let lasted = seen.sample(turns, begin + Duration::from_millis(millis), LIMIT);
             seen.is_reported |= lasted.is_some();
             lasted
         };
         for millis in [0, 25, 50, 75] {
-            assert_eq!(look(7, millis), None);
+            assert_eq!(sample(7, millis), None);
         }
-        assert_eq!(look(7, 100), Some(LIMIT));
-        assert_eq!(look(7, 125), None, "reported");
+        assert_eq!(sample(7, 100), Some(LIMIT));
+        assert_eq!(sample(7, 125), None, "reported");
         for millis in [150, 175, 200, 225, 249] {
-            assert_eq!(look(8, millis), None, "another turn");
+            assert_eq!(sample(8, millis), None, "another turn");
         }
-        assert_eq!(look(8, 250), Some(LIMIT));
+        assert_eq!(sample(8, 250), Some(LIMIT));
     }
 
     #[test]
     fn e5_a_process_that_was_stopped_has_no_stall() {
         let (begin, mut seen) = (Instant::now(), Seen::default());
-        assert_eq!(seen.look(7, begin, LIMIT), None);
-        assert_eq!(seen.look(7, begin + 60 * LIMIT, LIMIT), None);
+        assert_eq!(seen.sample(7, begin, LIMIT), None);
+        assert_eq!(seen.sample(7, begin + 60 * LIMIT, LIMIT), None);
     }
 
     #[test]

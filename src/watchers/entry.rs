@@ -173,7 +173,10 @@ impl WatcherEntry {
 
     /// Returns the union of the callbacks' interests.
     pub(super) fn wanted(&self) -> Interest {
-        self.registrations.iter().flatten().fold(Interest::empty(), |all, it| all | it.interest)
+        self.registrations
+            .iter()
+            .flatten()
+            .fold(Interest::empty(), |all, registration| all | registration.interest)
     }
 
     /// Returns the token that the kernel should have for the fd.
@@ -188,7 +191,10 @@ impl WatcherEntry {
 
     /// Returns true if the number may become another file without the loop's knowledge.
     pub(super) fn is_borrowed(&self) -> bool {
-        self.registrations.iter().flatten().all(|it| it.ownership == FdOwnership::Borrowed)
+        self.registrations
+            .iter()
+            .flatten()
+            .all(|registration| registration.ownership == FdOwnership::Borrowed)
     }
 
     /// Records why the fd is not registered in the kernel.

@@ -264,7 +264,9 @@ impl Watchers {
         let entry = self.entries.at(id.index());
         let registration =
             entry.and_then(|entry| entry.registrations[id.role().direction()].as_ref());
-        registration.filter(|other| other.key == key).map_or(Interest::empty(), |it| it.interest)
+        registration
+            .filter(|other| other.key == key)
+            .map_or(Interest::empty(), |found| found.interest)
     }
 
     /// Returns true if any event can reach the callback `key`: through `id`, or through a second
@@ -274,9 +276,10 @@ impl Watchers {
         match id.role() {
             Role::Both | Role::Writer => !self.interest(id, key).is_empty(),
             Role::Reader if !self.interest(id, key).is_empty() => true,
-            Role::Reader => {
-                self.entries.iter().any(|(_, it)| it.registrations.iter().flatten().any(is_wanted))
-            }
+            Role::Reader => self
+                .entries
+                .iter()
+                .any(|(_, entry)| entry.registrations.iter().flatten().any(is_wanted)),
         }
     }
 

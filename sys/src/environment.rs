@@ -72,7 +72,7 @@ pub fn is_privileged() -> bool {
 /// ```
 pub fn take(names: &[&str]) -> Vec<Option<OsString>> {
     let is_privileged = is_privileged();
-    let value = |name: &&str| env::var_os(name).filter(|it| !it.is_empty() && !is_privileged);
+    let value = |name: &&str| env::var_os(name).filter(|value| !value.is_empty() && !is_privileged);
     let values = names.iter().map(value).collect();
     if has_one_thread() {
         for name in names {

@@ -97,7 +97,7 @@ impl SharedMap {
         // SAFETY: a new mapping at an address that the kernel chooses overlaps no other.
         let address =
             unsafe { libc::mmap(ptr::null_mut(), words * 8, access, libc::MAP_SHARED, fd, 0) };
-        let address = NonNull::new(address).filter(|it| it.as_ptr() != libc::MAP_FAILED);
+        let address = NonNull::new(address).filter(|address| address.as_ptr() != libc::MAP_FAILED);
         let address = address.ok_or_else(io::Error::last_os_error)?;
         Ok(SharedMap { words: address.cast(), len: words, _file: None })
     }

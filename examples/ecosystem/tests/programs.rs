@@ -120,7 +120,11 @@ fn web_sockets_echo() {
 #[test]
 fn web_sockets_answer_a_client_in_python() {
     let mut python = Command::new(PYTHON);
-    if !python.args(["-c", "import websockets"]).output().is_ok_and(|it| it.status.success()) {
+    if !python
+        .args(["-c", "import websockets"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
         println!("skipped: websockets for Python is not installed (package python3-websockets)");
         return;
     }

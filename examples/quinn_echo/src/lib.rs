@@ -116,7 +116,11 @@ impl AsyncUdpSocket for Socket {
         let count = loop {
             let received = socket.io().poll_read_with(cx, |socket| {
                 let count = buffers.len().min(meta.len()).min(BATCH);
-                batch.recv_into(socket, features, buffers[..count].iter_mut().map(|it| &mut **it))
+                batch.recv_into(
+                    socket,
+                    features,
+                    buffers[..count].iter_mut().map(|buffer| &mut **buffer),
+                )
             });
             match ready!(received) {
                 // An earlier datagram was refused (udp(7)). quinn would end the endpoint.

@@ -39,8 +39,8 @@ async fn measure(
 fn main() -> Result<(), Error> {
     let mut arguments = std::env::args().skip(1);
     let runtime = arguments.next().unwrap_or_else(|| "mainspring".into());
-    let requests = arguments.next().map_or(Ok(1000), |it| it.parse())?;
-    let megabytes = arguments.next().map_or(Ok(16), |it| it.parse())?;
+    let requests = arguments.next().map_or(Ok(1000), |text| text.parse())?;
+    let megabytes = arguments.next().map_or(Ok(16), |text| text.parse())?;
     let result = match &*runtime {
         "mainspring" => {
             let measured = measure(Arc::new(LoopRuntime), requests, megabytes);

@@ -45,7 +45,7 @@ fn start() -> (Server, SocketAddr, CertificateDer<'static>) {
     command.args(["--exact", NAME, "--nocapture"]).env(SERVES, "1").stdout(Stdio::piped());
     let mut server = Server(command.spawn().unwrap());
     let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let found = lines.find_map(|line| line.split_once("serves ").map(|it| it.1.to_owned()));
+    let found = lines.find_map(|line| line.split_once("serves ").map(|parts| parts.1.to_owned()));
     let found = found.expect("the other process serves");
     let (address, certificate) = found.split_once(' ').unwrap();
     let byte = |at| u8::from_str_radix(&certificate[at..at + 2], 16).unwrap();

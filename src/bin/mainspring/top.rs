@@ -47,8 +47,8 @@ fn refresh(arguments: &Arguments, sources: &[Source], tty: Tty) -> Result<(), Fa
             tty.write_all(screen(&table, rows, columns).as_bytes()).await?;
             let mut keys = [0; 16];
             match timeout(REFRESH, tty.read(&mut keys)).await {
-                Ok(Ok(count)) if count > 0 && !keys[..count].iter().any(|it| QUIT.contains(it)) => {
-                }
+                Ok(Ok(count))
+                    if count > 0 && !keys[..count].iter().any(|key| QUIT.contains(key)) => {}
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) => return Err(error.into()),
                 Err(_) => {}

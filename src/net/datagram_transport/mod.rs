@@ -26,7 +26,7 @@ use std::rc::Rc;
 use mainspring_sys::TriggerMode;
 use mainspring_sys::socket::{self, Address, DatagramFeatures, DatagramOptions, Outgoing};
 
-pub(super) use self::receive::Used;
+pub(super) use self::receive::RunUsage;
 pub(super) use self::state::{EndpointState, Flags};
 use super::into_address::IntoAddress;
 use crate::error::Result;

@@ -131,7 +131,8 @@ mod tests {
                 next_out = next_out.wrapping_add(1);
                 queue.pop();
             }
-            let lengths: usize = queue.iter().map(|it| it.bytes().len() + OVERHEAD).sum();
+            let lengths: usize =
+                queue.iter().map(|datagram| datagram.bytes().len() + OVERHEAD).sum();
             assert_eq!(queue.size(), lengths);
         }
     }
@@ -144,7 +145,8 @@ mod tests {
         let mut progress = SendProgress::default();
         progress.bytes = 4;
         queue.advance(progress);
-        let left: Vec<_> = queue.iter().map(|it| (it.bytes(), it.segment_length())).collect();
+        let left: Vec<_> =
+            queue.iter().map(|datagram| (datagram.bytes(), datagram.segment_length())).collect();
         assert_eq!(left, [(&b"6789"[..], 2), (b"next", 0)]);
         (progress.datagrams, progress.bytes) = (2, 0);
         queue.advance(progress);

@@ -21,14 +21,14 @@ const RUN_BYTES: usize = 256 * 1024;
 
 /// The part of a run that has been used up.
 #[derive(Debug, Default)]
-pub(in crate::net) struct Used {
+pub(in crate::net) struct RunUsage {
     datagrams: usize,
     bytes: usize,
     /// True if the latest call has emptied the socket.
     is_empty: bool,
 }
 
-impl Used {
+impl RunUsage {
     /// Returns true if the run may make another call.
     pub(in crate::net) fn has_more(&self) -> bool {
         !self.is_empty && self.datagrams < RUN_DATAGRAMS && self.bytes < RUN_BYTES
@@ -71,7 +71,7 @@ impl Drop for Delivery<'_> {
 impl EndpointState {
     /// Returns the rest of an earlier batch, or receives another one. None if there is nothing to
     /// pass on.
-    pub(in crate::net) fn next_delivery(&self, used: &mut Used) -> Option<Delivery<'_>> {
+    pub(in crate::net) fn next_delivery(&self, used: &mut RunUsage) -> Option<Delivery<'_>> {
         if let Some(rest) = self.rest.take() {
             // Before the callbacks run, because a panic would skip it.
             self.sync_interest();

@@ -193,7 +193,7 @@ impl Transport {
 
     /// Ends the connection because its descriptor was closed while it was watched.
     #[cold]
-    pub(crate) fn fail_of_closed(&self) {
+    pub(crate) fn fail_closed_fd(&self) {
         self.state.fail(Error::closed_while_watched(self.state.fd));
     }
 

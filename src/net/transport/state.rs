@@ -122,8 +122,8 @@ impl TransportState<dyn StreamCell> {
             [Some(both), None] => self.set_interest(both, wanted),
             [reader, writer] => {
                 let (read, write) = (wanted & Interest::READABLE, wanted & Interest::WRITABLE);
-                let changed = reader.map_or(Ok(()), |it| self.set_interest(it, read));
-                changed.and(writer.map_or(Ok(()), |it| self.set_interest(it, write)))
+                let changed = reader.map_or(Ok(()), |watch| self.set_interest(watch, read));
+                changed.and(writer.map_or(Ok(()), |watch| self.set_interest(watch, write)))
             }
         };
         if let Err(error) = changed {

@@ -21,9 +21,12 @@ pub(crate) fn live_regions(
     for (at, region) in (entries.len()..).zip(&regions) {
         let mut entry = Entry::new(kind_of(region), state_of(region));
         entry.location = region.call.map(|call| call.location);
-        let outer = region.outer.borrow().as_ref().and_then(|it| indices.get(&it.number).copied());
+        let outer =
+            region.outer.borrow().as_ref().and_then(|outer| indices.get(&outer.number).copied());
         entry.parent = outer.or_else(|| region.task.get().and_then(&index_of));
-        for member in region.members.get().iter().flat_map(|it| it.borrow().clone().into_values()) {
+        for member in
+            region.members.get().iter().flat_map(|members| members.borrow().clone().into_values())
+        {
             if let Some(index) = index_of(member) {
                 entries[index].parent = Some(at);
             }

@@ -44,8 +44,10 @@ pub(super) fn remove(LiveIndex(index, generation): LiveIndex) {
 /// Returns the regions that were last polled by tasks of the loop `loop_id`.
 pub(super) fn of_loop(loop_id: u32) -> Vec<Rc<Region>> {
     LIVE.with_borrow(|live| {
-        let regions = live.iter().filter_map(|(_, it)| it.region.upgrade());
-        regions.filter(|it| it.task.get().is_some_and(|task| task.loop_id == loop_id)).collect()
+        let regions = live.iter().filter_map(|(_, live)| live.region.upgrade());
+        regions
+            .filter(|region| region.task.get().is_some_and(|task| task.loop_id == loop_id))
+            .collect()
     })
 }
 

@@ -157,8 +157,8 @@ impl Region {
 pub(super) fn is_polled(region: &Region) -> bool {
     let innermost = CURRENT.with_borrow(Clone::clone);
     let mut polled =
-        innermost.iter().cloned().chain(innermost.iter().flat_map(|it| it.enclosing()));
-    polled.any(|it| it.number == region.number)
+        innermost.iter().cloned().chain(innermost.iter().flat_map(|inner| inner.enclosing()));
+    polled.any(|inner| inner.number == region.number)
 }
 
 /// Restores the current region when a poll returns or unwinds.

@@ -80,7 +80,7 @@ impl Tasks {
             _ => find_failure(output, self.failure_fn(joiner)),
         };
         if let Err(error) = failure
-            && !self.core.is_everyday(&error)
+            && !self.core.is_unreported(&error)
         {
             let name = details.and_then(|details| details.name);
             self.report(Report { kind: ReportKind::Task, error, location, name });
@@ -121,7 +121,8 @@ impl Tasks {
         drop(slots);
         let RemovedTask { content, details, .. } = removed;
         let name = details.as_ref().and_then(|details| details.name.clone());
-        for dropped in [drop_caught(content), drop_caught(details.map(|it| it.callbacks))] {
+        for dropped in [drop_caught(content), drop_caught(details.map(|details| details.callbacks))]
+        {
             let Err(payload) = dropped else { continue };
             let (error, name) = (JoinError::panicked(payload).into(), name.clone());
             self.report(Report { kind: ReportKind::Task, error, location, name });

@@ -11,7 +11,7 @@ use super::state::Flags;
 use super::{Polling, Tasks};
 use crate::awaits::Turn;
 use crate::handle::Key;
-use crate::panic::{drop_caught, quietly};
+use crate::panic::{drop_caught, ignoring_panic};
 use crate::task::any_task::{BoxedTask, Failed};
 use crate::task::budget;
 use crate::task::outcome::{JoinError, TaskEnding};
@@ -139,8 +139,8 @@ impl Tasks {
     #[cold]
     fn unwound(&self, key: Key, payload: Box<dyn Any + Send>, result: PollResult) {
         // Only the first panic is reported.
-        quietly(|| drop(result.future));
-        quietly(|| drop(result.output));
+        ignoring_panic(|| drop(result.future));
+        ignoring_panic(|| drop(result.output));
         self.fail(key, JoinError::panicked(payload));
     }
 

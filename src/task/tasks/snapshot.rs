@@ -44,7 +44,7 @@ impl Tasks {
             entry.is_foreground = !flags.contains(Flags::BACKGROUND);
             entry.keeps_alive = !flags.intersects(Flags::BACKGROUND | Flags::DONE);
             (entry.handle, entry.location) = (Some(self.handle(key)), location);
-            entry.name = task.details().and_then(|it| it.name.as_deref().map(Box::from));
+            entry.name = task.details().and_then(|details| details.name.as_deref().map(Box::from));
             self.traces.borrow_mut().describe(key, self.core.tick(), &mut entry);
             indices.insert(key, entries.len());
             entries.push(entry);

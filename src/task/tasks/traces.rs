@@ -141,7 +141,7 @@ impl Tasks {
             [] => traces.end_turn(key, self.core.tick(), &[]),
             [only] => traces.end_turn(key, self.core.tick(), &[at_user_line(*only, spawned_at)]),
             _ => {
-                let awaits = awaits.iter().map(|it| at_user_line(*it, spawned_at));
+                let awaits = awaits.iter().map(|awaited| at_user_line(*awaited, spawned_at));
                 traces.end_turn(key, self.core.tick(), &awaits.collect::<Vec<_>>());
             }
         }

@@ -36,7 +36,7 @@ pub(crate) struct Entry {
     /// Readiness that was reported in edge mode and still lasts, without implied bits.
     reported: Readiness,
     /// True if there is unreported readiness beside an error or hang-up that was reported.
-    has_news: bool,
+    has_unreported: bool,
     token: Token,
     interest: Interest,
     mode: TriggerMode,
@@ -237,8 +237,18 @@ impl Entry {
         mode: TriggerMode,
         last_served: u64,
     ) -> Entry {
-        let (reported, has_news) = (Readiness::empty(), false);
-        Entry { fd, file, armed: interest, reported, has_news, token, interest, mode, last_served }
+        let (reported, has_unreported) = (Readiness::empty(), false);
+        Entry {
+            fd,
+            file,
+            armed: interest,
+            reported,
+            has_unreported,
+            token,
+            interest,
+            mode,
+            last_served,
+        }
     }
 
     fn is_dead(&self) -> bool {
@@ -264,7 +274,7 @@ impl Entry {
     /// Returns true if a wait must leave the entry out: nothing is armed, or what was reported
     /// would end each wait at once.
     pub(crate) fn is_asleep(&self) -> bool {
-        self.armed.is_empty() || self.reported.intersects(UNREQUESTED) && !self.has_news
+        self.armed.is_empty() || self.reported.intersects(UNREQUESTED) && !self.has_unreported
     }
 
     /// Returns the part of the kernel's report that is new.
@@ -281,7 +291,7 @@ impl Entry {
     /// ended is reported again when it begins again.
     pub(crate) fn note_current(&mut self, current: Readiness) {
         self.reported &= current;
-        self.has_news = !self.unreported(current).is_empty();
+        self.has_unreported = !self.unreported(current).is_empty();
     }
 
     /// Disarms what the mode does not report again.
@@ -295,7 +305,7 @@ impl Entry {
             TriggerMode::Edge => {
                 self.armed = self.interest;
                 self.reported |= readiness;
-                self.has_news = false;
+                self.has_unreported = false;
             }
         }
     }

@@ -212,16 +212,16 @@ impl Sets {
         let (readable, writable, priority) = (FdSet::new(), FdSet::new(), FdSet::new());
         let mut sets = Sets { count: 0, readable, writable, priority };
         for entry in entries.iter().filter(|entry| !entry.is_asleep()) {
-            let asked = entry.kernel_interest();
+            let requested = entry.kernel_interest();
             sets.count = sets.count.max(entry.fd + 1);
             // In the read set for hang-ups as well, unless that only found data.
-            if asked.contains(Interest::READABLE) || !data_only.contains(entry.fd) {
+            if requested.contains(Interest::READABLE) || !data_only.contains(entry.fd) {
                 sets.readable.insert(entry.fd);
             }
-            if asked.contains(Interest::WRITABLE) {
+            if requested.contains(Interest::WRITABLE) {
                 sets.writable.insert(entry.fd);
             }
-            if asked.contains(Interest::PRIORITY) {
+            if requested.contains(Interest::PRIORITY) {
                 sets.priority.insert(entry.fd);
             }
         }
@@ -247,8 +247,8 @@ impl Sets {
         ];
         let found = sets.iter().filter(|(set, _)| set.contains(entry.fd));
         let found = found.fold(Readiness::empty(), |all, (_, readiness)| all | *readiness);
-        let asked = Readiness::from(entry.kernel_interest());
-        (!entry.is_asleep() && !found.is_empty()).then_some(found & asked)
+        let requested = Readiness::from(entry.kernel_interest());
+        (!entry.is_asleep() && !found.is_empty()).then_some(found & requested)
     }
 }
 

@@ -104,7 +104,10 @@ pub(super) fn set(
             fresh
         })
     });
-    slot.store(leaked.map_or(ptr::null_mut(), |it| ptr::from_ref(it).cast_mut()), SeqCst);
+    slot.store(
+        leaked.map_or(ptr::null_mut(), |previous| ptr::from_ref(previous).cast_mut()),
+        SeqCst,
+    );
 }
 
 /// Returns true if `level` still has a handler of other code to call. A handler that resets itself

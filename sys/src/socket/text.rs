@@ -168,7 +168,8 @@ fn unescaped(text: &str) -> io::Result<Vec<u8>> {
 fn escaped_byte(escape: &str) -> Option<(u8, usize)> {
     let byte = match *escape.as_bytes().first()? {
         b'x' => {
-            let digits = escape.get(1..3).filter(|it| it.bytes().all(|b| b.is_ascii_hexdigit()))?;
+            let digits =
+                escape.get(1..3).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
             return Some((u8::from_str_radix(digits, 16).ok()?, 3));
         }
         b'n' => b'\n',

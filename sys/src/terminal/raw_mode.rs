@@ -26,17 +26,17 @@ use crate::signal::{self, Signal};
 pub struct RawMode {
     /// A duplicate, so that it stays open.
     terminal: OwnedFd,
-    before: Before,
-    slot: Option<Claimed>,
+    before: SavedAttributes,
+    slot: Option<ClaimedSlot>,
     watched: Vec<Signal>,
     process: Process,
 }
 
 /// The attributes before the raw mode.
-struct Before(libc::termios);
+struct SavedAttributes(libc::termios);
 
 /// A slot that this guard has.
-struct Claimed(&'static Slot);
+struct ClaimedSlot(&'static Slot);
 
 impl RawMode {
     /// Makes a terminal raw, like cfmakeraw(3): no echo, no line editing, no signals from keys, no
@@ -58,8 +58,8 @@ impl RawMode {
         restore_at_exit();
         let mut guard = RawMode {
             terminal,
-            before: Before(before),
-            slot: Some(Claimed(slot)),
+            before: SavedAttributes(before),
+            slot: Some(ClaimedSlot(slot)),
             watched: Vec::new(),
             process: Process::current(),
         };
@@ -92,7 +92,7 @@ impl RawMode {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        let Some(Claimed(slot)) = self.slot.take() else { return Ok(()) };
+        let Some(ClaimedSlot(slot)) = self.slot.take() else { return Ok(()) };
         if !self.process.is_current() {
             return Ok(());
         }
@@ -121,15 +121,15 @@ impl Drop for RawMode {
     }
 }
 
-impl std::fmt::Debug for Before {
+impl std::fmt::Debug for SavedAttributes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Before")
+        write!(f, "SavedAttributes")
     }
 }
 
-impl std::fmt::Debug for Claimed {
+impl std::fmt::Debug for ClaimedSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Claimed")
+        write!(f, "ClaimedSlot")
     }
 }
 
@@ -147,7 +147,8 @@ fn leak(modes: Modes) -> &'static Modes {
 }
 
 fn is_equal(one: &Modes, other: &Modes) -> bool {
-    let flags = |it: &libc::termios| (it.c_iflag, it.c_oflag, it.c_cflag, it.c_lflag, it.c_cc);
+    let flags =
+        |attr: &libc::termios| (attr.c_iflag, attr.c_oflag, attr.c_cflag, attr.c_lflag, attr.c_cc);
     (one.fd, one.process) == (other.fd, other.process)
         && flags(&one.before) == flags(&other.before)
         && flags(&one.raw) == flags(&other.raw)

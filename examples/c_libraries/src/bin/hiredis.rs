@@ -30,7 +30,7 @@ mod program {
         let waiting = timeout(LIMIT, redis.command(&["BLPOP", "empty", "0"])?).await;
         println!(
             "a list without elements: {}",
-            waiting.map_or_else(|it| it.chain(), |_| "?".into())
+            waiting.map_or_else(|error| error.chain(), |_| "?".into())
         );
         Ok(())
     }

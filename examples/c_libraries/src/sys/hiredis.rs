@@ -177,19 +177,19 @@ impl Drop for Context {
 }
 
 extern "C" fn add_read(notes: &Notes) {
-    notes.interest.update(|it| it | Interest::READABLE);
+    notes.interest.update(|interest| interest | Interest::READABLE);
 }
 
 extern "C" fn del_read(notes: &Notes) {
-    notes.interest.update(|it| it - Interest::READABLE);
+    notes.interest.update(|interest| interest - Interest::READABLE);
 }
 
 extern "C" fn add_write(notes: &Notes) {
-    notes.interest.update(|it| it | Interest::WRITABLE);
+    notes.interest.update(|interest| interest | Interest::WRITABLE);
 }
 
 extern "C" fn del_write(notes: &Notes) {
-    notes.interest.update(|it| it - Interest::WRITABLE);
+    notes.interest.update(|interest| interest - Interest::WRITABLE);
 }
 
 /// Notes the end. hiredis closes its socket and frees the context before its call returns.

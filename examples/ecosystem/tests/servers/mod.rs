@@ -154,7 +154,8 @@ fn postgres_folders() -> Vec<PathBuf> {
 fn installed(program: &str, package: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut candidates = folders.iter().cloned().chain(env::split_paths(&path));
-    let found = candidates.find_map(|folder| Some(folder.join(program)).filter(|it| it.is_file()));
+    let found =
+        candidates.find_map(|folder| Some(folder.join(program)).filter(|path| path.is_file()));
     if found.is_none() {
         println!("skipped: {program} is not installed (package {package})");
     }

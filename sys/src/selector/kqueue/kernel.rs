@@ -48,16 +48,16 @@ pub trait Kernel: fmt::Debug {
     /// `EBADF`: `fd` is not open.
     fn kind(&self, fd: RawFd) -> io::Result<FileKind>;
 
-    /// Returns the directions of `asked` that poll(2) reports for `fd` now.
-    fn polled(&self, fd: RawFd, asked: Interest) -> Interest;
+    /// Returns the directions of `requested` that poll(2) reports for `fd` now.
+    fn polled(&self, fd: RawFd, requested: Interest) -> Interest;
 
-    /// Returns the directions of `asked` that a new kqueue reports for `fd` at once. A direction
-    /// that it refuses to watch is not included.
+    /// Returns the directions of `requested` that a new kqueue reports at once for `fd`. A
+    /// direction that it refuses to watch is not included.
     ///
     /// # Errors
     ///
     /// The errors of kqueue(2): the process or the system is out of descriptors or memory.
-    fn probed(&self, fd: RawFd, asked: Interest) -> io::Result<Interest>;
+    fn probed(&self, fd: RawFd, requested: Interest) -> io::Result<Interest>;
 
     /// Returns true if the kernel has a filter for priority data.
     fn has_except(&self) -> bool;

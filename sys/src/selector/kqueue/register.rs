@@ -59,11 +59,11 @@ impl<K: Kernel> Kqueue<K> {
     /// no filter would ever be active. A device that has data at present (bpf, tun) is reported by
     /// both.
     fn always_ready_device(&self, fd: RawFd, interest: Interest) -> io::Result<Option<Interest>> {
-        let asked = match interest & DIRECTIONS {
+        let requested = match interest & DIRECTIONS {
             none if none.is_empty() => DIRECTIONS,
             some => some,
         };
-        let ready = self.kernel.polled(fd, asked);
+        let ready = self.kernel.polled(fd, requested);
         if ready.is_empty() {
             return Ok(None);
         }
@@ -144,7 +144,8 @@ impl<K: Kernel> Kqueue<K> {
         let proof = Registration { held: Interest::READABLE, asleep: true, ..one };
         self.changes.delete(fd, one.held);
         self.changes.add(fd, &proof);
-        let is_proven = self.changes.apply(&mut self.kernel).is_ok_and(|it| !it.added.is_empty());
+        let is_proven =
+            self.changes.apply(&mut self.kernel).is_ok_and(|result| !result.added.is_empty());
         match is_proven {
             true => self.table.insert(fd, proof),
             false => self.table.remove(fd),
@@ -159,7 +160,9 @@ impl<K: Kernel> Kqueue<K> {
             let report = self.reports.get(one.mark).filter(|report| report.fd == Some(fd));
             let left = match one.mode {
                 _ if one.asleep => Interest::empty(),
-                TriggerMode::Edge => one.interest - report.map_or(Interest::empty(), |it| it.from),
+                TriggerMode::Edge => {
+                    one.interest - report.map_or(Interest::empty(), |report| report.from)
+                }
                 _ => one.interest,
             };
             // An error means that the fd was closed in the meantime, which this backend does not

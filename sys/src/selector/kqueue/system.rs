@@ -61,12 +61,13 @@ impl Kernel for System {
         events.reserve(room);
         let timeout = timeout.map(timespec);
         let until = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-        let (asked, asked_count) = (changes.as_ptr(), changes.len() as Count);
+        let (requested, requested_count) = (changes.as_ptr(), changes.len() as Count);
         let (buffer, room) = (events.as_mut_ptr(), room as Count);
         let kqueue = self.kqueue.as_raw_fd();
         // SAFETY: `changes` is readable for its length, `events` has capacity for `room` events,
         // `timeout` is null or readable, and all of them outlive the call.
-        let called = unsafe { kevent::kevent(kqueue, asked, asked_count, buffer, room, until) };
+        let called =
+            unsafe { kevent::kevent(kqueue, requested, requested_count, buffer, room, until) };
         let count = check(called)?;
         // SAFETY: the kernel has written `count` events, at most `room`.
         unsafe { events.set_len(count as usize) };
@@ -81,21 +82,21 @@ impl Kernel for System {
         })
     }
 
-    fn polled(&self, fd: RawFd, asked: Interest) -> Interest {
+    fn polled(&self, fd: RawFd, requested: Interest) -> Interest {
         Filter::OF_FDS.into_iter().fold(Interest::empty(), |ready, (bit, filter)| {
-            let is_ready = asked.contains(bit) && polls(fd, filter);
+            let is_ready = requested.contains(bit) && polls(fd, filter);
             if is_ready { ready | bit } else { ready }
         })
     }
 
-    fn probed(&self, fd: RawFd, asked: Interest) -> io::Result<Interest> {
+    fn probed(&self, fd: RawFd, requested: Interest) -> io::Result<Interest> {
         let mut probe = System::new()?;
         let mut events = Vec::new();
-        for filter in Filter::of(asked) {
+        for filter in Filter::of(requested) {
             let add = kevent::change(filter, fd as usize, Token::new(0, 0), EV_ADD | EV_RECEIPT);
             probe.kevent(&[add], &mut events, 1, Some(Duration::ZERO))?;
         }
-        retry(|| probe.kevent(&[], &mut events, asked.iter().count(), Some(Duration::ZERO)))?;
+        retry(|| probe.kevent(&[], &mut events, requested.iter().count(), Some(Duration::ZERO)))?;
         let reported = events.iter().filter_map(Filter::in_event);
         Ok(reported.fold(Interest::empty(), |all, filter| all | filter.interest()))
     }

@@ -64,7 +64,9 @@ impl Facts {
             #[cfg(has_udp_segment)]
             (libc::SOL_UDP, libc::UDP_GRO) => {
                 let length = at::<INTEGER>(payload, 0).map(libc::c_int::from_ne_bytes);
-                self.segment = length.and_then(|it| usize::try_from(it).ok()).filter(|it| *it > 0);
+                self.segment = length
+                    .and_then(|length| usize::try_from(length).ok())
+                    .filter(|length| *length > 0);
             }
             _ => {}
         }

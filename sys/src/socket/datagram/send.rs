@@ -252,7 +252,10 @@ impl SendBatch {
     /// Returns true if the socket is connected to a peer of IPv4.
     fn is_v4_socket(&mut self, socket: BorrowedFd<'_>) -> bool {
         *self.is_v4.get_or_insert_with(|| {
-            peer_addr(socket).ok().and_then(|it| it.as_inet()).is_none_or(|it| is_v4(it.ip()))
+            peer_addr(socket)
+                .ok()
+                .and_then(|peer| peer.as_inet())
+                .is_none_or(|peer| is_v4(peer.ip()))
         })
     }
 
@@ -275,7 +278,8 @@ impl SendBatch {
     /// feature is not used again.
     fn gives_up_feature(&mut self, error: &io::Error) -> bool {
         let is_refusal = matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL));
-        let has_control = self.headers.first().is_some_and(|it| it.message.msg_controllen > 0);
+        let has_control =
+            self.headers.first().is_some_and(|header| header.message.msg_controllen > 0);
         if !is_refusal || !has_control {
             return false;
         }

@@ -347,18 +347,18 @@ impl Kernel for Fake {
         kind.ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))
     }
 
-    fn polled(&self, fd: RawFd, asked: Interest) -> Interest {
+    fn polled(&self, fd: RawFd, requested: Interest) -> Interest {
         let state = self.state();
         let ready = |filter: &Filter| state.files[&fd].is_ready(*filter);
-        Filter::of(asked).filter(ready).fold(Interest::empty(), |all, one| all | one.interest())
+        Filter::of(requested).filter(ready).fold(Interest::empty(), |all, one| all | one.interest())
     }
 
-    fn probed(&self, fd: RawFd, asked: Interest) -> io::Result<Interest> {
+    fn probed(&self, fd: RawFd, requested: Interest) -> io::Result<Interest> {
         let state = self.state();
         let (file, profile) = (&state.files[&fd], &state.profile);
         let found =
             |one: &Filter| file.refusal(*one, profile) == 0 && file.is_active(*one, profile);
-        let filters = Filter::of(asked).filter(found);
+        let filters = Filter::of(requested).filter(found);
         Ok(filters.fold(Interest::empty(), |all, one| all | one.interest()))
     }
 

@@ -33,10 +33,10 @@ fn step() -> impl Strategy<Value = Step> {
     let mode =
         prop_oneof![Just(TriggerMode::Level), Just(TriggerMode::Oneshot), Just(TriggerMode::Edge)];
     let fd = || prop::sample::select(fds().collect::<Vec<_>>());
-    let asked = (fd(), interest, mode);
+    let requested = (fd(), interest, mode);
     prop_oneof![
-        4 => asked.clone().prop_map(|(fd, what, mode)| Step::Register(fd, what, mode)),
-        3 => asked.prop_map(|(fd, what, mode)| Step::Reregister(fd, what, mode)),
+        4 => requested.clone().prop_map(|(fd, what, mode)| Step::Register(fd, what, mode)),
+        3 => requested.prop_map(|(fd, what, mode)| Step::Reregister(fd, what, mode)),
         2 => fd().prop_map(Step::Deregister),
         3 => (fd(), any::<bool>()).prop_map(|(fd, is_pipe)| Step::Open(fd, is_pipe)),
         1 => fd().prop_map(Step::Close),
@@ -92,8 +92,8 @@ impl Model {
         let Some(known) = self.known.get(&fd).filter(|known| !known.asleep) else {
             return Interest::empty();
         };
-        let asked = known.interest & self.ready(fd);
-        if known.mode == TriggerMode::Edge { asked & known.news } else { asked }
+        let requested = known.interest & self.ready(fd);
+        if known.mode == TriggerMode::Edge { requested & known.news } else { requested }
     }
 
     fn verdict(&self, fd: RawFd, is_new: bool) -> Verdict {

@@ -112,11 +112,11 @@ fn a_lost_pipe_in_oneshot_mode_is_reported_once_even_if_ready_in_two_calls() {
 fn a_pipe_without_a_reader_can_be_registered_and_never_blocks() {
     on_every_kernel(|| {
         let lost = FakeFile { read_end: true, write_end: true, ..PIPE };
-        for asked in [WRITE, BOTH] {
+        for requested in [WRITE, BOTH] {
             let (mut bench, fd, _null) = bench_with(lost.clone());
-            bench.register(fd, 1, asked, TriggerMode::Level).unwrap();
+            bench.register(fd, 1, requested, TriggerMode::Level).unwrap();
             for _ in 0..2 {
-                assert_eq!(directions(&bench.select()), [(1, asked)]);
+                assert_eq!(directions(&bench.select()), [(1, requested)]);
             }
             for other in [READ, WRITE, BOTH] {
                 assert_eq!(bench.register(fd, 2, other, TriggerMode::Level), EXISTS);
@@ -224,16 +224,20 @@ fn w7_a_closed_fd_is_not_taken_for_a_lost_pipe() {
 #[test]
 fn w6_an_idle_device_is_always_ready_even_if_its_filters_are_silent() {
     on_every_kernel(|| {
-        for asked in [READ, WRITE, BOTH] {
+        for requested in [READ, WRITE, BOTH] {
             let (mut bench, fd, _null) = bench_with(NULL);
-            bench.register(fd, 1, asked, TriggerMode::Level).unwrap();
+            bench.register(fd, 1, requested, TriggerMode::Level).unwrap();
             for _ in 0..2 {
-                assert_eq!(directions(&bench.select()), [(1, asked)], "{asked:?}");
+                assert_eq!(directions(&bench.select()), [(1, requested)], "{requested:?}");
             }
             assert_eq!(bench.register(fd, 2, READ, TriggerMode::Level), EXISTS);
             for other in [WRITE, READ, BOTH] {
                 bench.reregister(fd, 3, other, TriggerMode::Level).unwrap();
-                assert_eq!(directions(&bench.select()), [(3, other)], "{asked:?}, then {other:?}");
+                assert_eq!(
+                    directions(&bench.select()),
+                    [(3, other)],
+                    "{requested:?}, then {other:?}"
+                );
             }
             bench.deregister(fd).unwrap();
             assert_eq!(bench.select(), []);
@@ -250,10 +254,10 @@ fn w6_a_device_that_is_ready_in_one_direction_is_reported_in_that_one() {
             return;
         }
         let random = FakeFile { writable: false, ..NULL };
-        for asked in [READ, BOTH] {
+        for requested in [READ, BOTH] {
             let (mut bench, fd, _null) = bench_with(random.clone());
-            bench.register(fd, 1, asked, TriggerMode::Level).unwrap();
-            assert_eq!(bench.select(), [(1, Readiness::READABLE)], "{asked:?}");
+            bench.register(fd, 1, requested, TriggerMode::Level).unwrap();
+            assert_eq!(bench.select(), [(1, Readiness::READABLE)], "{requested:?}");
         }
         let (mut bench, fd, _null) = bench_with(random);
         let Null::Refused(errno) = current().null else { unreachable!() };

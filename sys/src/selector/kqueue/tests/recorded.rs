@@ -285,7 +285,7 @@ fn file(read: FilterResult, write: FilterResult) -> FakeFile {
 
 /// Returns the recorded readiness, as a rule: each requested direction has the result of its
 /// filter, two ends are a hang-up, and an errno is an error.
-fn verdict_of(asked: Interest, read: FilterResult, write: FilterResult) -> Readiness {
+fn verdict_of(requested: Interest, read: FilterResult, write: FilterResult) -> Readiness {
     let mut verdict = Readiness::empty();
     let directions = [
         (READ, read, Readiness::READABLE, Readiness::READ_CLOSED),
@@ -293,7 +293,7 @@ fn verdict_of(asked: Interest, read: FilterResult, write: FilterResult) -> Readi
     ];
     for (bit, result, ready, closed) in directions {
         match result {
-            _ if !asked.contains(bit) => {}
+            _ if !requested.contains(bit) => {}
             Nothing => {}
             Ready => verdict |= ready,
             End(0) => verdict |= ready | closed,
@@ -310,16 +310,17 @@ fn verdict_of(asked: Interest, read: FilterResult, write: FilterResult) -> Readi
 fn w10_the_selector_gives_the_recorded_verdicts() {
     on_every_kernel(|| {
         for &(name, read, write) in SITUATIONS {
-            for asked in [READ, WRITE, BOTH] {
-                let expected = Some(verdict_of(asked, read, write)).filter(|it| !it.is_empty());
+            for requested in [READ, WRITE, BOTH] {
+                let expected = Some(verdict_of(requested, read, write))
+                    .filter(|readiness| !readiness.is_empty());
                 for mode in [TriggerMode::Level, TriggerMode::Oneshot, TriggerMode::Edge] {
                     let mut bench = Bench::with(file(read, write));
-                    bench.register(7, 1, asked, mode).unwrap();
+                    bench.register(7, 1, requested, mode).unwrap();
                     let seen: Vec<_> = bench.select().into_iter().map(|one| one.1).collect();
-                    assert_eq!(seen, Vec::from_iter(expected), "{name}, {asked:?}, {mode:?}");
+                    assert_eq!(seen, Vec::from_iter(expected), "{name}, {requested:?}, {mode:?}");
                     let again = bench.select().len();
                     let lasts = mode == TriggerMode::Level && expected.is_some();
-                    assert_eq!(again, usize::from(lasts), "{name}, {asked:?}, {mode:?}");
+                    assert_eq!(again, usize::from(lasts), "{name}, {requested:?}, {mode:?}");
                 }
             }
         }
@@ -342,11 +343,11 @@ fn w10_some_recorded_verdicts_spelled_out() {
             (READ, End(0), Readiness::READABLE | Readiness::READ_CLOSED),
             (WRITE, End(0), Readiness::WRITABLE | Readiness::WRITE_CLOSED),
         ];
-        for (asked, end, expected) in cases {
+        for (requested, end, expected) in cases {
             let mut bench = Bench::with(file(end, end));
-            bench.register(7, 1, asked, TriggerMode::Level).unwrap();
+            bench.register(7, 1, requested, TriggerMode::Level).unwrap();
             let seen = bench.select()[0].1;
-            assert_eq!(seen, expected, "{asked:?}, {end:?}");
+            assert_eq!(seen, expected, "{requested:?}, {end:?}");
         }
     });
 }

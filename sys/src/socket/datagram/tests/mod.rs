@@ -167,7 +167,7 @@ fn a_refused_split_is_made_here_and_remembered() {
             at = if progress.datagrams == 1 { bytes.len() } else { at + progress.bytes };
             let mut received = DatagramBatch::new(64, 2000);
             while let Ok(1..) = received.recv(&ours, plain()) {
-                lengths.extend(received.iter().map(|it| it.bytes.len()));
+                lengths.extend(received.iter().map(|datagram| datagram.bytes.len()));
             }
         }
         assert_eq!((lengths.len(), lengths.iter().sum::<usize>()), (101, bytes.len()));
@@ -242,6 +242,6 @@ proptest! {
         };
         let lengths: Vec<usize> = datagram.segments().map(<[u8]>::len).collect();
         prop_assert_eq!(lengths.iter().sum::<usize>(), length);
-        prop_assert!(!lengths.is_empty() && lengths.iter().all(|it| *it <= segment.max(1)));
+        prop_assert!(!lengths.is_empty() && lengths.iter().all(|length| *length <= segment.max(1)));
     }
 }

@@ -51,7 +51,7 @@ fn facts_travel_on_each_route() {
                 datagram = if is_connected { datagram } else { datagram.to(&named) };
                 datagram = if has_source { datagram.from(from) } else { datagram };
                 let sent = batches[usize::from(is_connected)].send(&theirs, [datagram]);
-                let sent = sent.map(|it| it.datagrams);
+                let sent = sent.map(|progress| progress.datagrams);
                 let what = format!("{sender} to {to}, {is_connected}, {has_source}");
                 assert_eq!(sent.ok(), Some(1), "{what}");
                 let (ecn, local, has_interface) = received(&ours, features);
