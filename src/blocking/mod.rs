@@ -253,7 +253,7 @@ impl BlockingPoolBuilder {
     /// Sets the maximum number of threads. Default: 16.
     ///
     /// The default keeps a disk busy while half of the threads wait for name lookups. The number of
-    /// processors does not matter, because the threads mostly wait.
+    /// processors does not matter, because the threads usually wait.
     pub fn max_threads(mut self, threads: usize) -> BlockingPoolBuilder {
         self.settings.max_threads = threads;
         self

@@ -7,7 +7,7 @@ use crate::awaits::Await;
 
 /// The tasks of [`Error::Stalled`](super::Error::Stalled), in the order of their slots.
 ///
-/// Displayed, it is one line: the number of tasks, and the first ones with the lines where they
+/// `Display` writes one line: the number of tasks, and the first ones with the lines where they
 /// wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stalled {

@@ -198,7 +198,9 @@ impl<S> EventLoop<S> {
         let (el, state) = (&self.handle, &mut self.state);
         let result = match policy {
             PanicPolicy::Propagate => once.call(el, state),
-            _ => catch(policy, || once.call(el, state)).unwrap_or_else(|it| Err(Box::new(it))),
+            _ => {
+                catch(policy, || once.call(el, state)).unwrap_or_else(|error| Err(Box::new(error)))
+            }
         };
         mem::forget(unwinding);
         if result.is_err() || self.handle.has_names() {

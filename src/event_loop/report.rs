@@ -17,7 +17,7 @@ use crate::error::Error;
 /// |---|---|---|
 /// | a callback, a hook, a signal handler | that callback | its registration |
 /// | a method of a [`Protocol`], a [`TransportStream`] | that connection | [`ReportKind::Stream`] |
-/// | the factory of [`serve_with`] | the new connection; the server goes on | [`ReportKind::Stream`] |
+/// | the factory of [`serve_with`] | the new connection; the server continues | [`ReportKind::Stream`] |
 /// | the exception handler | nothing, it is kept | printed, after the report that it was called with |
 /// | the `Drop` of captures, of a source, of a protocol | nothing more: it is dropped | its registration |
 /// | a waker of another executor: `wake`, `drop` | nothing, the other tasks are woken | [`ReportKind::Waker`] |

@@ -31,7 +31,7 @@ impl<S> EventLoop<S> {
     #[inline(never)]
     fn can_be_woken(&self) -> bool {
         let core = &self.core;
-        // The search begins at the descriptor that the last one found, and mostly ends there.
+        // The search begins at the descriptor that the last one found, and usually ends there.
         core.limits.custom_selector
             || self.handle.shared.tasks.has_descriptor_waiter()
             || self.has_source()

@@ -128,7 +128,7 @@ impl<S> LoopHandle<S> {
     /// returns the readiness, and [`Watched::set_interest`] changes the interest. With an empty
     /// interest the watcher begins paused.
     ///
-    /// # Libraries in C
+    /// # C libraries
     ///
     /// A library with its own descriptors (libcurl multi, c-ares, libpq, hiredis) is driven by one
     /// watcher for each descriptor and one timer. The fd is watched as `BorrowedFd<'static>`. The

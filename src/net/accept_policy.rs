@@ -9,7 +9,7 @@
 //! single connection costs a single accept(2), and a burst does not need a tick for each
 //! connection.
 //!
-//! # Limit of descriptors
+//! # Descriptor limit
 //!
 //! When descriptors run out, the listener backs off for [`BACKOFF`]. If it still cannot accept
 //! after a backoff, a few clients are turned away with the reserve descriptor. They read end of

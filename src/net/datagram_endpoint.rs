@@ -163,7 +163,7 @@ impl<P> Endpoint<P> {
         if let Err(error) = lost {
             cx.report(error);
         }
-        // A limit on closing is no failure to report.
+        // A limit on closing is not a failure to report.
         let failure = reason.filter(|reason| !matches!(reason, Error::TimedOut(_)));
         Flow::Break(failure.map(Box::new))
     }

@@ -78,7 +78,7 @@ impl Tape {
     /// Returns the tape in these bytes, of which the first was read at `now`. `head` is the number
     /// of records after the last one was read.
     fn of_bytes(bytes: &[u8], now: u64, head: Option<u64>) -> io::Result<Tape> {
-        let words = bytes.chunks_exact(8).map(|it| it.try_into().expect("eight bytes"));
+        let words = bytes.chunks_exact(8).map(|word| word.try_into().expect("eight bytes"));
         let words: Vec<AtomicU64> = words.map(u64::from_ne_bytes).map(AtomicU64::new).collect();
         Tape::of_words(&words, u64::MAX, now, head).ok_or_else(|| refusal(bytes))
     }

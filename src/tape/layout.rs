@@ -46,7 +46,7 @@ pub(super) const fn words(capacity: usize) -> usize {
 
 /// Returns the length of a tape for this number of records in bytes; `None` if it has too many.
 pub(super) fn length(capacity: u64) -> Option<u64> {
-    let capacity = usize::try_from(capacity).ok().filter(|it| *it <= MAX_TURNS)?;
+    let capacity = usize::try_from(capacity).ok().filter(|count| *count <= MAX_TURNS)?;
     Some(8 * words(capacity) as u64)
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn drop_output<T>(output: T) -> MaybeFailure<()> {
 
 /// Converts an error of any type to an [`Error`], and keeps the causes of the usual error types.
 /// `show` returns the text of any other error; types such as `anyhow::Error` add their causes to
-/// `{:#}`. A cancellation is no failure, unless a deadline was its reason.
+/// `{:#}`. A cancellation is not a failure, unless a deadline was its reason.
 pub(super) fn from_any<E: 'static>(
     error: Box<dyn Any>,
     show: impl FnOnce(&E) -> String,

@@ -61,7 +61,7 @@ pub fn is_privileged() -> bool {
 /// values. A value is None as for [`variable`].
 ///
 /// The variables stay in the environment if the process has other threads, or if its threads cannot
-/// be counted (only Linux can, by `/proc`): code in C may read the environment at the same time
+/// be counted (only Linux can, by `/proc`): C code may read the environment at the same time
 /// (getenv(3)). Then [`Command::env_remove`](std::process::Command::env_remove) hides them from a
 /// child.
 ///

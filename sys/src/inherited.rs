@@ -18,7 +18,7 @@ const LOWEST: RawFd = 3;
 /// number that the process has given to another file in the meantime is an error, like one that was
 /// taken before.
 ///
-/// Call this at the start of the program, before code in C opens descriptors without that flag.
+/// Call this at the start of the program, before C code opens descriptors without that flag.
 ///
 /// ```
 /// use mainspring_sys::inherited::take_fd;

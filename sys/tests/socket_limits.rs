@@ -1,5 +1,5 @@
-//! Accepting at the limit of descriptors. The limit belongs to the process, so this test has its
-//! own program.
+//! Accepting at the descriptor limit. The limit belongs to the process, so this test has its own
+//! program.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;

@@ -56,16 +56,22 @@ const SPEECH: &[&str] = &[
 
 /// Old or translated idioms, as sequences of words.
 const IDIOMS: &[&[&str]] = &[
+    &["all", "the", "same"],
     &["also", "if"],
     &["anew"],
     &["are", "to"],
+    &["at", "the", "begin"],
     &["but", "for"],
+    &["by", "edges"],
     &["by", "itself"],
     &["by", "themselves"],
     &["for", "ever"],
+    &["go", "on"],
+    &["goes", "on"],
     &["in", "vain"],
     &["is", "to"],
     &["lest"],
+    &["limit", "of", "descriptors"],
     &["moment"],
     &["moments"],
     &["no", "more"],
@@ -73,12 +79,14 @@ const IDIOMS: &[&[&str]] = &[
     &["of", "no", "use"],
     &["of", "one's", "own"],
     &["of", "their", "own"],
+    &["raised", "privileges"],
     &["to", "be", "done"],
     &["to", "be", "had"],
     &["user's", "own"],
     &["users", "own"],
     &["was", "to"],
     &["were", "to"],
+    &["where", "no", "loop", "runs"],
     &["yardstick"],
 ];
 

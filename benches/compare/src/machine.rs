@@ -37,7 +37,7 @@ fn version(tool: &str) -> String {
     line.unwrap_or_else(|| format!("no {tool}"))
 }
 
-/// Raises the limit of descriptors to the maximum: scenarios need thousands.
+/// Raises the descriptor limit to the maximum: scenarios need thousands.
 pub fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     // If the limit stays too low, the scenarios that need more report an error.

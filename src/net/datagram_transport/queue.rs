@@ -36,7 +36,7 @@ impl Entry {
 pub(in crate::net) struct Queue {
     entries: VecDeque<Entry>,
     bytes: Vec<u8>,
-    /// Number of bytes at the begin of `bytes` that were sent.
+    /// Number of bytes at the start of `bytes` that were sent.
     sent: usize,
 }
 

@@ -189,7 +189,7 @@ impl TransportState<dyn StreamCell> {
 
     /// Drops `bytes` bytes that cannot be sent. In debug mode, reports a mistake of the caller: a
     /// write after this side has closed or shut down first. A peer may end at any time, and the
-    /// default `eof_received` closes, so a write after that is no mistake.
+    /// default `eof_received` closes, so a write after that is not a mistake.
     #[cold]
     #[track_caller]
     pub(super) fn reject_write(&self, bytes: usize) {

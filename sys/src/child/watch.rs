@@ -85,7 +85,7 @@ impl ExitWatch {
     /// [check](WatchedProcess::check) it from time to time, or add it again later.
     ///
     /// This happens if no descriptor is left for a pidfd. Without pidfds and kqueue(2) it happens
-    /// for each process that is no child.
+    /// for each process that is not a child.
     ///
     /// # Errors
     ///

@@ -328,7 +328,7 @@ impl WatchedProcess {
         wait_pid(self.pid, keep).unwrap_or(Outcome::Running)
     }
 
-    /// Returns true if a process that is no child has ended.
+    /// Returns true if a process that is not a child has ended.
     fn is_gone(&self) -> bool {
         match self.pidfd.get() {
             Some(pidfd) => is_ready(pidfd.as_raw_fd(), false),

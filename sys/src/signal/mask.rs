@@ -15,7 +15,7 @@ pub(crate) fn only(signal: libc::c_int) -> libc::sigset_t {
     set
 }
 
-/// Returns true if the set contains the signal. False for a number that is no signal.
+/// Returns true if the set contains the signal. False for a number that is not a signal.
 pub(crate) fn contains(set: &libc::sigset_t, signal: libc::c_int) -> bool {
     // SAFETY: the set is initialized and outlives the call.
     unsafe { libc::sigismember(set, signal) == 1 }

@@ -215,8 +215,8 @@ fn for_each_fd(received: &[u8], mut handle: impl FnMut(Kind, RawFd)) {
 
 /// Error of [`recv_fds`]: not all descriptors of a message have arrived.
 ///
-/// The process or the system is at its limit of descriptors, or a security module has refused some
-/// of them. No kernel reports how many were lost. Those that did arrive have been closed, because a
+/// The process or the system is at its descriptor limit, or a security module has refused some of
+/// them. No kernel reports how many were lost. Those that did arrive have been closed, because a
 /// message without some of its descriptors has lost its meaning.
 ///
 /// ```

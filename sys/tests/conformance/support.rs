@@ -213,7 +213,7 @@ pub fn dup_from(fd: &impl AsFd, least: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Raises the limit of descriptors to its maximum.
+/// Raises the descriptor limit to its maximum.
 pub fn raise_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is writable and outlives the call.

@@ -1,5 +1,6 @@
 //! Callbacks of type `!`, which never return (docs/contract.md, X3 and W9). They compile on stable
-//! Rust in every function that takes a callback. Here each one panics, so that the test can go on.
+//! Rust in every function that takes a callback. Here each one panics, so that the test can
+//! continue.
 
 use std::io::Write;
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Servers at the process's limit of descriptors (docs/contract.md, S4). The limit applies to the
+//! Servers at the descriptor limit of the process (docs/contract.md, S4). The limit applies to the
 //! whole process, so each test runs in its own.
 
 use std::fs::File;

@@ -452,7 +452,7 @@ fn is_rejected(client: &mut std::net::TcpStream) -> bool {
     }
 }
 
-/// At the limit of descriptors a loop that only accepts keeps going, does not spin, and accepts the
+/// At the descriptor limit a loop that only accepts keeps running, does not spin, and accepts the
 /// waiting clients when there is room again.
 #[test]
 fn s4_at_the_fd_limit_accepting_pauses_and_goes_on() {

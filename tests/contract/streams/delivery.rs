@@ -93,7 +93,7 @@ fn s1_sockets_of_the_loop_carry_bytes_both_ways() {
     });
 }
 
-/// The peer shuts down its writing side, and ours goes on (P83).
+/// The peer shuts down its writing side, and ours continues (P83).
 fn check_half_close<T>(kind: SelectorKind, ours: T, mut peer: T, half: fn(&T))
 where
     T: TransportStream + Read + 'static,

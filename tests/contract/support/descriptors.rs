@@ -1,4 +1,4 @@
-//! Descriptors of every kind, and the process's limit of descriptors.
+//! Descriptors of every kind, and the descriptor limit of the process.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -83,8 +83,8 @@ pub fn census() -> BTreeSet<RawFd> {
     (0..1024).filter(|fd| mainspring_sys::fd::is_open(*fd)).collect()
 }
 
-/// Raises the soft limit of descriptors to `wanted`. On some systems it is 256, and tests that run
-/// in parallel need more. Returns false if the hard limit is lower.
+/// Raises the soft descriptor limit to `wanted`. On some systems it is 256, and tests that run in
+/// parallel need more. Returns false if the hard limit is lower.
 pub fn raise_limit(wanted: u64) -> bool {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _alone = ONE_AT_A_TIME.lock().unwrap();

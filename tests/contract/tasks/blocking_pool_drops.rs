@@ -313,8 +313,8 @@ fn p98_a_panicking_drop_of_a_closure_reaches_the_awaiter() {
     assert!(job.wait().unwrap_err().to_string().ends_with("closure panics when it is dropped"));
     assert_survived(&pool);
 
-    // The same if the job never ran. The close goes on with the other jobs, and all awaiters get an
-    // error.
+    // The same if the job never ran. The close continues with the other jobs, and all awaiters get
+    // an error.
     let (_, busy) = held(pool.job());
     let jobs = [0; 3].map(|_| {
         let part = log.part("closure").that_panics();

@@ -187,8 +187,8 @@ fn w7_a_kernel_limit_leaves_the_tables_unchanged() {
     });
 }
 
-/// If the second callback of an fd, or a change of interest, is refused, the first callback goes
-/// on.
+/// If the second callback of an fd, or a change of interest, is refused, the first callback
+/// continues.
 #[test]
 fn w7_a_refused_change_leaves_the_interest_unchanged() {
     on_every_selector(|kind| {

@@ -48,7 +48,7 @@ fn d2_at_the_limit_lost_descriptors_are_an_error() {
                 limit.taken.extend(std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()));
                 let error = theirs.recv_fds(&mut buffer).await.unwrap_err();
                 assert_eq!(numbers(&error), (4, 0));
-                // The stream goes on after the message.
+                // The stream continues after the message.
                 ours.write_all(b"after").await.unwrap();
                 assert_eq!(theirs.recv_fds(&mut buffer).await.unwrap().0, 5);
             })

@@ -165,7 +165,7 @@ fn d4_a_transport_without_room_closes_descriptors() {
     });
 }
 
-/// Protocol of a server: the connection goes on as one that passes descriptors.
+/// Protocol of a server: the connection continues as one that passes descriptors.
 struct Upgrade;
 
 impl Protocol<Seen> for Upgrade {

@@ -81,7 +81,7 @@ fn l6_a_long_turn_withholds_the_ping() {
             busy(&mut el, &clock, 3 * SECOND);
         }
         assert_eq!(pings(&manager), 0);
-        // After a sample on time the pings go on.
+        // After a sample on time the pings continue.
         assert_eq!(idle(&mut el, &clock, &manager, 1), 1);
         assert_eq!(idle(&mut el, &clock, &manager, 8), 2);
     });

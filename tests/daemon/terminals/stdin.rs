@@ -111,7 +111,7 @@ fn y1_a_shared_terminal_keeps_its_flags_and_attributes() {
     assert_eq!(pty.attributes(), attributes);
 }
 
-/// Tasks and callbacks wait for input that never comes, and the process ends all the same.
+/// Tasks and callbacks wait for input that never comes, and the process still exits.
 #[test]
 fn y2_an_idle_standard_input_does_not_delay_the_exit() {
     let name = "terminals::stdin::y2_an_idle_standard_input_does_not_delay_the_exit";

@@ -78,7 +78,7 @@ impl Disk {
         clock.advance(ANSWERED_AT.saturating_sub(clock.elapsed()));
     }
 
-    /// Returns a value that lets the clock go on when the loop has it.
+    /// Returns a value that lets the clock continue when the loop has it.
     fn read_on_a_thread(&self) -> Answer {
         assert_ne!(thread::current().id(), self.home);
         self.answers.recv().expect("the timer sends it");

@@ -56,7 +56,7 @@ impl Transcript {
 
     fn run(&mut self, command: &str) -> String {
         let (arguments, lines) = command.split_once(" | head -").unwrap_or((command, "1000"));
-        // The times of a process that runs go on.
+        // The times of a running process keep changing.
         let is_live = arguments.contains(PID);
         let folder = self.folder.to_str().expect("a folder of text");
         let arguments: Vec<String> = arguments

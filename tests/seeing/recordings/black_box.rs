@@ -246,7 +246,7 @@ impl Read for Slow<'_> {
     }
 }
 
-/// A turn did not go on while its tape was read.
+/// A turn did not continue while its tape was read.
 #[test]
 fn r3_the_age_does_not_include_the_reading() {
     let (path, created) = (path("slow"), Instant::now());

@@ -73,7 +73,7 @@ fn o12_a_future_that_nothing_can_wake_ends_run_until_complete() {
         let (promise, promised) = promise::<()>();
         stalled(el.run_until_complete(promised));
         assert!(promise.is_closed(), "the future was dropped");
-        // The loop goes on: what was stalled can be woken by code outside of the run.
+        // The loop continues: what was stalled can be woken by code outside of the run.
         deadlock(&el);
         stalled(el.run_until_complete(pending::<()>()));
         el.run_until_complete(sleep(HOUR)).unwrap();

@@ -54,7 +54,7 @@ impl Connection {
         NonNull::new(started).map(Connection).ok_or(Error::other("out of memory"))
     }
 
-    /// Goes on to connect. Returns the readiness to wait for, or `None` if it is connected.
+    /// Continues to connect. Returns the readiness to wait for, or `None` if it is connected.
     pub fn poll(&mut self) -> Result<Option<Interest>> {
         // SAFETY: the connection lives.
         match unsafe { PQconnectPoll(self.0.as_ptr()) } {

@@ -213,8 +213,8 @@ impl Twin {
         }
     }
 
-    /// Called when the task waits. Returns true if a timeout ended that wait, so that the task goes
-    /// on.
+    /// Called when the task waits. Returns true if a timeout ended that wait, so that the task
+    /// continues.
     fn end_polls(&mut self, task: usize) -> bool {
         for i in (0..self.tasks[task].stack.len()).rev() {
             let ends = self.tasks[task].stack[i].is_due() && self.ends(task, i);

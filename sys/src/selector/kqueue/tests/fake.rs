@@ -45,7 +45,7 @@ pub struct State {
     pub is_library: bool,
     /// Number of waits that a signal will still interrupt.
     pub signals: usize,
-    /// Errno of the next call, which makes its changes all the same: the caller cannot see how many
+    /// Errno of the next call, which makes its changes nevertheless: the caller cannot see how many
     /// were made.
     pub failure: Option<c_int>,
     pub renewal_fails: bool,
