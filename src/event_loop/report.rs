@@ -81,7 +81,8 @@ pub enum ReportKind {
     Tape,
     /// A call of [`Transport::write`](crate::net::Transport::write), in debug mode.
     Write,
-    /// A subscriber of the crate tracing. Its location is in this library.
+    /// A subscriber of the crate tracing, with the feature `tracing`. Its location is in this
+    /// library.
     #[cfg(feature = "tracing")]
     Subscriber,
 }
