@@ -256,7 +256,7 @@ impl<S> EventLoop<S> {
         let core = self.core.clone();
         let before =
             core.history.borrow().as_ref().and_then(|history| history.begin_call(ready.key));
-        let ran = self.dispatch_key(ready);
+        let ran = self.dispatch_apart(ready);
         if let Some(before) = before
             && let Some(history) = core.history.borrow_mut().as_mut()
         {

@@ -25,17 +25,47 @@ impl<S> EventLoop<S> {
     // Inlined with everything below it: after the system calls of a callback, a CPU mispredicts
     // returns.
     #[inline(always)]
-    pub(super) fn dispatch<const TIMED: bool>(&mut self, ready: Ready) -> bool {
+    pub(super) fn dispatch(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);
-        if TIMED {
-            let recorded = self.core.tape.get().map_or(0, Recording::count);
-            let ran = self.timed(ready, |el| el.dispatch_instrumented(ready));
-            if !ran {
-                self.take_back_turn(recorded);
-            }
-            return ran;
-        }
         self.dispatch_key(ready)
+    }
+
+    /// Like [`dispatch`](EventLoop::dispatch), with the instruments that are on.
+    #[inline(never)]
+    pub(super) fn dispatch_timed(&mut self, ready: Ready) -> bool {
+        self.core.current.set(ready.key);
+        let recorded = self.core.tape.get().map_or(0, Recording::count);
+        let ran = self.timed(ready, |el| el.dispatch_instrumented(ready));
+        if !ran {
+            self.take_back_turn(recorded);
+        }
+        ran
+    }
+
+    /// Like [`dispatch_timed`](EventLoop::dispatch_timed), if the tape is the only instrument.
+    #[inline(never)]
+    pub(super) fn dispatch_recorded(&mut self, ready: Ready) -> bool {
+        self.core.current.set(ready.key);
+        let mut recorded = 0;
+        if let Some(tape) = self.core.tape.get() {
+            recorded = tape.count();
+            self.record_turn(tape, ready, self.core.timeline.turn_nanos());
+        }
+        let ran = self.dispatch_key(ready);
+        if !ran {
+            self.take_back_turn(recorded);
+        }
+        ran
+    }
+
+    /// Returns true if the tape is the only instrument in this tick.
+    pub(super) fn is_only_recorded(&self) -> bool {
+        let core = &self.core;
+        let has_others = core.limits.slow.is_some()
+            || core.limits.await_lines
+            || core.is_sampling.get()
+            || core.page.times().is_some();
+        core.tape.get().is_some() && core.is_timed.get() && !has_others
     }
 
     fn dispatch_instrumented(&mut self, ready: Ready) -> bool {
@@ -45,12 +75,19 @@ impl<S> EventLoop<S> {
         let is_task = ready.key.is_task_layer() && ready.key != Key::INBOX;
         match is_task && self.core.limits.await_lines {
             true => self.handle.shared.tasks.dispatch_traced(ready),
-            false => self.dispatch_key(ready),
+            false => self.dispatch_apart(ready),
         }
     }
 
+    /// Runs the callback or the task of a ready key, in a copy of the code for all instruments but
+    /// the tape.
+    #[inline(never)]
+    pub(super) fn dispatch_apart(&mut self, ready: Ready) -> bool {
+        self.dispatch_key(ready)
+    }
+
     #[inline(always)]
-    pub(super) fn dispatch_key(&mut self, ready: Ready) -> bool {
+    fn dispatch_key(&mut self, ready: Ready) -> bool {
         if !ready.key.is_callback() {
             return self.dispatch_queued(ready);
         }
@@ -128,14 +165,20 @@ impl<S> EventLoop<S> {
         let slow = self.core.limits.slow;
         let report = slow.and_then(|limit| self.report_of_next(key, limit));
         let began = self.take_lap();
-        if let Some(tape) = self.core.tape.get() {
-            self.record_turn(tape, ready, began);
-        }
+        self.record_call(ready, began);
         let result = run(self);
         if slow.is_some() || self.core.page.times().is_some() {
             self.end_timed(began, report);
         }
         result // The next record of the tape has the time of the end.
+    }
+
+    // Never inlined: the main future of each type has a copy of `timed`.
+    #[inline(never)]
+    fn record_call(&self, ready: Ready, began: u64) {
+        if let Some(tape) = self.core.tape.get() {
+            self.record_turn(tape, ready, began);
+        }
     }
 
     /// Returns true if the clock is read around each call.

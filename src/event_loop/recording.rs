@@ -77,13 +77,13 @@ impl<S> EventLoop<S> {
     }
 
     /// Records that the callback or the task of `ready` begins to run.
-    #[inline]
+    #[inline(always)]
     pub(super) fn record_turn(&self, tape: &Recording, ready: Ready, time: u64) {
         let start = match ready.key {
-            Key::INBOX => self.start_of_message(tape),
+            key if key.is_callback() => self.start_of_callback(tape, key, time),
             key if key.is_soon() => self.start_of_soon(tape, key),
-            key if key.is_task_layer() => self.start_of_task(tape, ready, time),
-            key => self.start_of_callback(tape, key, time),
+            Key::INBOX => self.start_of_message(tape),
+            _ => self.start_of_task(tape, ready, time),
         };
         if let Some(start) = start {
             tape.begin(time, self.core.agenda.ready.borrow().len(), start);
@@ -96,14 +96,14 @@ impl<S> EventLoop<S> {
         Some(Start { kind: TurnKind::Soon, id: TurnId::NONE, place, cause: Reason::THREAD })
     }
 
-    #[inline]
+    #[inline(always)]
     fn start_of_soon(&self, tape: &Recording, key: Key) -> Option<Start> {
-        let location = self.handle.shared.soon.borrow_mut().location(key)?;
+        let location = self.handle.shared.soon.borrow().next_location()?;
         let (place, cause) = (self.place_of(tape, key, location), self.by_turn(tape));
         Some(Start { kind: TurnKind::Soon, id: TurnId::of(key), place, cause })
     }
 
-    #[inline]
+    #[inline(always)]
     fn start_of_task(&self, tape: &Recording, ready: Ready, time: u64) -> Option<Start> {
         let tasks = &self.handle.shared.tasks;
         let (task, location, name) = tasks.origin_of(ready)?;
@@ -121,7 +121,7 @@ impl<S> EventLoop<S> {
         Some(Start { kind: TurnKind::Task, id: TurnId::of(task), place, cause })
     }
 
-    #[inline]
+    #[inline(always)]
     fn start_of_callback(&self, tape: &Recording, key: Key, time: u64) -> Option<Start> {
         let mut callbacks = self.handle.shared.callbacks.borrow_mut();
         let entry = callbacks.get(key)?;
@@ -147,7 +147,7 @@ impl<S> EventLoop<S> {
         Some(Start { kind, id: TurnId::of(key), place, cause })
     }
 
-    #[inline]
+    #[inline(always)]
     fn place_of(&self, tape: &Recording, key: Key, location: &'static Location<'static>) -> u16 {
         match self.handle.has_names() {
             false => tape.place(location),

@@ -308,12 +308,18 @@ impl<S> EventLoop<S> {
         if TIMED && let Some(tape) = self.core.tape.get() {
             tape.begin_batch();
         }
+        let is_only_recorded = TIMED && self.is_only_recorded();
         let mut ran = 0;
         let process = self.core.process.get();
         let guard = CallGuard(self);
         let el = &mut *guard.0;
         while let Some(ready) = el.batch.pop() {
-            ran += usize::from(el.dispatch::<TIMED>(ready));
+            let has_run = match TIMED {
+                false => el.dispatch(ready),
+                true if is_only_recorded => el.dispatch_recorded(ready),
+                true => el.dispatch_timed(ready),
+            };
+            ran += usize::from(has_run);
             // A local copy: two instructions for each callback. It is out of date after
             // `after_fork_child` in a callback, so the loop's own number is decisive.
             if !process.is_current() && el.core.is_forked() {
@@ -343,9 +349,9 @@ impl<S> EventLoop<S> {
         self.core.hooks.for_each(hook, |key| due.push(key));
         let guard = CallGuard(self);
         for key in due.drain(..) {
-            // With instruments or without: a further copy of `dispatch` keeps the compiler from
-            // inlining calls in those of a tick.
-            guard.0.dispatch::<true>(Ready { key, readiness: Readiness::empty() });
+            // With instruments or without: a further copy of `dispatch` would be larger than hooks
+            // are frequent.
+            guard.0.dispatch_timed(Ready { key, readiness: Readiness::empty() });
         }
         drop(guard);
         self.due_hooks = due;

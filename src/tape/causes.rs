@@ -3,6 +3,7 @@
 //! Entries keep their size. Each turn notes the length of the deque when it begins, so the entries
 //! from there up to the note of the next turn are its own.
 
+use std::cell::{Cell, RefCell};
 use std::mem;
 
 /// Stands for the sources of a tick, in place of a turn number.
@@ -17,6 +18,14 @@ pub(super) const UNKNOWN: u64 = u64::MAX - 3;
 /// Causes of the entries of the ready deque, and of the current batch.
 #[derive(Debug, Default)]
 pub(super) struct Causes {
+    /// The end of the entries with the cause that was found last, and this cause. In cells, because
+    /// the entries of a turn are often many.
+    found: Cell<(usize, u64)>,
+    notes: RefCell<BothNotes>,
+}
+
+#[derive(Debug, Default)]
+struct BothNotes {
     ready: Notes,
     batch: Notes,
     /// Index of the note about the last entry of the batch that was looked up.
@@ -42,61 +51,79 @@ impl Notes {
 
 impl Causes {
     /// Notes that entries of the ready deque from `queued` on are fed by the turn `by`.
-    #[inline]
-    pub(super) fn mark(&mut self, queued: usize, by: u64) {
-        let queued = queued as u32;
-        match self.ready.turns.last_mut() {
+    #[inline(always)]
+    pub(super) fn mark(&self, queued: usize, by: u64) {
+        let (queued, turns) = (queued as u32, &mut self.notes.borrow_mut().ready.turns);
+        match turns.last_mut() {
             Some(last) if last.0 == queued => last.1 = by, // The turn before has fed nothing.
-            _ => self.ready.turns.push((queued, by)),
+            _ => turns.push((queued, by)),
         }
     }
 
     /// Begins a batch: the ready deque has become the batch, and is empty.
-    pub(super) fn begin_batch(&mut self) {
-        mem::swap(&mut self.ready, &mut self.batch);
-        self.ready.clear();
-        self.found = 0;
+    pub(super) fn begin_batch(&self) {
+        let BothNotes { ready, batch, found } = &mut *self.notes.borrow_mut();
+        mem::swap(ready, batch);
+        ready.clear();
+        *found = 0;
+        self.found.take();
     }
 
     /// Notes that the timers of a tick are fed next, into a ready deque of `queued` keys.
-    pub(super) fn begin_timers(&mut self, queued: usize) {
-        self.ready.timers = queued;
+    pub(super) fn begin_timers(&self, queued: usize) {
+        self.notes.borrow_mut().ready.timers = queued;
     }
 
     /// Notes that a timer was due. It has fed a key if the ready deque has one key more.
-    pub(super) fn add_deadline(&mut self, queued: usize, deadline: u64) {
-        if queued == self.ready.timers + self.ready.deadlines.len() + 1 {
-            self.ready.deadlines.push(deadline);
+    pub(super) fn add_deadline(&self, queued: usize, deadline: u64) {
+        let ready = &mut self.notes.borrow_mut().ready;
+        if queued == ready.timers + ready.deadlines.len() + 1 {
+            ready.deadlines.push(deadline);
         }
     }
 
     /// Returns the turn that has fed the entry of the batch at `position`, or one of the constants.
     /// Positions only grow in a batch.
+    #[inline(always)]
+    pub(super) fn fed_by(&self, position: usize) -> u64 {
+        let (end, by) = self.found.get();
+        if position < end { by } else { self.find(position) }
+    }
+
     #[inline]
-    pub(super) fn fed_by(&mut self, position: usize) -> u64 {
-        let turns = &self.batch.turns;
-        while turns.get(self.found + 1).is_some_and(|next| next.0 as usize <= position) {
-            self.found += 1;
+    fn find(&self, position: usize) -> u64 {
+        let BothNotes { batch: Notes { turns, .. }, found, .. } = &mut *self.notes.borrow_mut();
+        let mut next = turns.get(*found + 1);
+        while next.is_some_and(|next| next.0 as usize <= position) {
+            *found += 1;
+            next = turns.get(*found + 1);
         }
-        match turns.get(self.found) {
-            Some((from, by)) if *from as usize <= position => *by,
-            _ => UNKNOWN,
-        }
+        let (end, by) = match turns.get(*found) {
+            Some((from, by)) if *from as usize <= position => {
+                (next.map_or(usize::MAX, |next| next.0 as usize), *by)
+            }
+            Some((from, _)) => (*from as usize, UNKNOWN),
+            None => (usize::MAX, UNKNOWN),
+        };
+        self.found.set((end, by));
+        by
     }
 
     /// Returns the deadline of the timer that has fed the entry of the batch at `position`; `None`
     /// if something else has.
-    #[inline]
+    #[inline(always)]
     pub(super) fn deadline(&self, position: usize) -> Option<u64> {
-        let index = position.checked_sub(self.batch.timers)?;
-        self.batch.deadlines.get(index).copied()
+        let batch = &self.notes.borrow().batch;
+        batch.deadlines.get(position.checked_sub(batch.timers)?).copied()
     }
 
     /// Forgets all causes, after a batch that was interrupted.
-    pub(super) fn clear(&mut self) {
-        self.ready.clear();
-        self.batch.clear();
-        self.found = 0;
+    pub(super) fn clear(&self) {
+        let BothNotes { ready, batch, found } = &mut *self.notes.borrow_mut();
+        ready.clear();
+        batch.clear();
+        *found = 0;
+        self.found.take();
     }
 }
 
@@ -106,7 +133,7 @@ mod tests {
 
     #[test]
     fn each_entry_has_the_turn_before_it() {
-        let mut causes = Causes::default();
+        let causes = Causes::default();
         causes.mark(0, BY_SOURCES);
         causes.begin_timers(1);
         causes.add_deadline(2, 70);

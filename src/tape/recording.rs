@@ -71,7 +71,7 @@ pub(crate) struct Recording {
     is_full_of_names: Cell<bool>,
     /// Numbers of places without a name, by address.
     cache: Box<[Cell<(*const Location<'static>, u16)>; CACHED]>,
-    causes: RefCell<Causes>,
+    causes: Causes,
 }
 
 impl Recording {
@@ -97,7 +97,7 @@ impl Recording {
             placed: Cell::new(0),
             is_full_of_names: Cell::new(false),
             cache: Box::new([const { Cell::new((ptr::null(), 0)) }; CACHED]),
-            causes: RefCell::default(),
+            causes: Causes::default(),
         })
     }
 
@@ -160,7 +160,7 @@ impl Recording {
         if time >> TIME_BITS != self.epoch.get() {
             self.begin_epoch(time);
         }
-        self.causes.borrow_mut().mark(queued, self.head.get());
+        self.causes.mark(queued, self.head.get());
         self.store(time, start);
     }
 
@@ -222,40 +222,40 @@ impl Recording {
     /// Notes that entries of the ready deque from `queued` on are fed by `by`.
     #[inline]
     pub(crate) fn mark(&self, queued: usize, by: u64) {
-        self.causes.borrow_mut().mark(queued, by);
+        self.causes.mark(queued, by);
     }
 
     /// Begins a batch: the ready deque has become the batch, and is empty.
     pub(crate) fn begin_batch(&self) {
-        self.causes.borrow_mut().begin_batch();
+        self.causes.begin_batch();
     }
 
     /// Notes that the timers of a tick are fed next, into a ready deque of `queued` keys.
     pub(crate) fn begin_timers(&self, queued: usize) {
-        self.causes.borrow_mut().begin_timers(queued);
+        self.causes.begin_timers(queued);
     }
 
     /// Notes that a timer was due. It has fed a key if the ready deque has one key more.
     pub(crate) fn add_deadline(&self, queued: usize, deadline: u64) {
-        self.causes.borrow_mut().add_deadline(queued, deadline);
+        self.causes.add_deadline(queued, deadline);
     }
 
     /// Forgets the causes of what is queued, after a batch that was interrupted.
     pub(crate) fn forget_causes(&self) {
-        self.causes.borrow_mut().clear();
+        self.causes.clear();
     }
 
     /// Returns the turn that has fed the entry of the batch at `position`, or one of
     /// the constants. Positions only grow in a batch.
     #[inline]
     pub(crate) fn fed_by(&self, position: usize) -> u64 {
-        self.causes.borrow_mut().fed_by(position)
+        self.causes.fed_by(position)
     }
 
     /// Returns the deadline of the timer that has fed the entry of the batch at `position`.
     #[inline]
     pub(crate) fn deadline(&self, position: usize) -> Option<u64> {
-        self.causes.borrow().deadline(position)
+        self.causes.deadline(position)
     }
 
     /// Returns the reason of a turn that the turn `by` has caused. Other numbers have none.

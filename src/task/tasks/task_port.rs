@@ -28,9 +28,7 @@ impl Tasks {
         current::add(&tasks);
         tasks
     }
-}
 
-impl Tasks {
     /// Dispatches a key that is not a task.
     // Never inlined: a task would save the registers that this uses.
     #[inline(never)]

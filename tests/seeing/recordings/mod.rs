@@ -6,14 +6,17 @@ mod pictures;
 mod turns;
 
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, Recorder, SelectorKind, Tape, Turn};
+use mainspring::{EventLoop, EventLoopBuilder, Recorder, SelectorKind, Tape, Turn};
 
 use crate::support::loopback;
 
-/// Returns a loop with simulated time that records.
+/// Returns a loop with simulated time that records, and has no other instrument.
 fn recorded<S>(kind: SelectorKind, recorder: Recorder, state: S) -> EventLoop<S> {
-    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(SimClock::new());
-    builder.record(recorder).build_with(state).expect("a loop")
+    builder(kind).record(recorder).await_lines(false).build_with(state).expect("a loop")
+}
+
+fn builder(kind: SelectorKind) -> EventLoopBuilder {
+    EventLoop::builder().selector(loopback::selector(kind)).clock(SimClock::new())
 }
 
 /// Returns the turns of callbacks and tasks.

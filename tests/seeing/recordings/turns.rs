@@ -9,11 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use mainspring::{
-    Cause, Interest, Io, Recorder, Signal, Turn, TurnKind, sleep, sleep_in_boot_time, spawn,
-    yield_now,
+    Cause, EventLoopBuilder, Handle, Interest, Io, LoopHandle, Recorder, Signal, Turn, TurnKind,
+    sleep, sleep_in_boot_time, spawn, yield_now,
 };
 
-use super::{callbacks, recorded};
+use super::{builder, callbacks, recorded};
 use crate::support::descriptors::pair;
 use crate::support::network::{client, listener};
 use crate::support::on_every_selector;
@@ -314,5 +314,50 @@ fn r2_two_runs_of_simulated_time_have_one_tape() {
         // 111 hours, more than a record holds.
         let times: Vec<u64> = callbacks(&first).iter().map(|turn| turn.at.as_secs()).collect();
         assert_eq!(times, [1, 1, 2, 2, 3, 3, 400_000, 400_000]);
+    });
+}
+
+/// Runs one of each kind of turn, and a closure that is cancelled when its turn comes. Returns the
+/// records.
+fn mixed_turns(builder: EventLoopBuilder) -> Vec<Turn> {
+    let mut el = builder.record(Recorder::ring(64)).build_with(None).unwrap();
+    el.call_soon(|el: &LoopHandle<Option<Handle>>, last: &mut Option<Handle>| {
+        el.call_later(Duration::from_secs(1), |_, _| {});
+        _ = last.take().map(|last| el.cancel(last));
+    });
+    el.spawn(async {
+        yield_now().await;
+        sleep(Duration::from_secs(2)).await;
+    })
+    .detach();
+    el.remote().call_soon(|_, _| {}).unwrap();
+    el.on_check(|el, _| _ = el.current().map(|this| el.cancel(this))).unwrap();
+    *el.state_mut() = Some(el.call_soon(|_, _| unreachable!("it is cancelled")));
+    el.run_until_complete(yield_now()).unwrap();
+    el.run().unwrap();
+    el.tape().unwrap().turns().to_vec()
+}
+
+#[test]
+fn r2_other_instruments_do_not_change_the_tape() {
+    on_every_selector(|kind| {
+        let only = mixed_turns(builder(kind).await_lines(false));
+        let others = [
+            builder(kind).await_lines(true),
+            builder(kind).await_lines(false).debug(true),
+            builder(kind).await_lines(true).measure(true),
+        ];
+        for turns in others.map(mixed_turns) {
+            let facts = |turns: &[Turn]| -> Vec<_> {
+                let calls = turns.iter().filter(|turn| turn.kind.is_callback());
+                calls.map(|turn| (turn.kind, turn.at, turn.place.clone(), turn.key)).collect()
+            };
+            assert_eq!(facts(&turns), facts(&only));
+        }
+        let kinds: Vec<TurnKind> =
+            only.iter().map(|turn| turn.kind).filter(|kind| kind.is_callback()).collect();
+        for kind in [TurnKind::Soon, TurnKind::Task, TurnKind::Timer, TurnKind::Hook] {
+            assert!(kinds.contains(&kind), "{kind:?} is missing in {kinds:?}");
+        }
     });
 }
