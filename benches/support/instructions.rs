@@ -26,7 +26,8 @@ pub fn table(options: &Options, unit: &str, rows: &[(String, Vec<String>)]) {
     table.print(options);
 }
 
-fn per_unit(words: &[&str], side: Side) -> f64 {
+/// Returns the instructions in user space per unit of the work of a worker.
+pub fn per_unit(words: &[&str], side: Side) -> f64 {
     const FEW: u64 = 20_000;
     const MANY: u64 = 120_000;
     let count = |work: u64| {
