@@ -1,6 +1,7 @@
 //! Red flags (docs/contract.md, section E).
 
 mod calls;
+mod limits;
 mod loops;
 mod registrations;
 

@@ -1,6 +1,7 @@
 //! The program `mainspring`, which reads tapes from outside (docs/contract.md, R7 to R9).
 
 mod files;
+mod period;
 #[allow(dead_code)]
 #[path = "../../daemon/terminals/pty.rs"]
 mod pty;
@@ -65,7 +66,7 @@ const VICTIM: &str = "MAINSPRING_TEST_STUCK";
 struct Victim(Child);
 
 /// The line of the callback that does not return.
-const STUCK_LINE: u32 = 78;
+const STUCK_LINE: u32 = 79;
 
 /// Runs the body of a victim, if this process is one.
 fn be_victim() -> bool {

@@ -82,13 +82,13 @@ fn arrows(tape: &Tape) -> Vec<u64> {
 
 /// A value of a protobuf field.
 #[derive(Debug, Clone, PartialEq)]
-enum Value {
+pub enum Value {
     Number(u64),
     Bytes(Vec<u8>),
 }
 
 /// Decodes a message into its fields, by the wire format of protobuf.
-fn fields(mut bytes: &[u8]) -> Vec<(u64, Value)> {
+pub fn fields(mut bytes: &[u8]) -> Vec<(u64, Value)> {
     fn varint(bytes: &mut &[u8]) -> u64 {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -126,14 +126,14 @@ fn fields(mut bytes: &[u8]) -> Vec<(u64, Value)> {
     found
 }
 
-fn number(fields: &[(u64, Value)], field: u64) -> Option<u64> {
+pub fn number(fields: &[(u64, Value)], field: u64) -> Option<u64> {
     fields.iter().find_map(|(name, value)| match value {
         Value::Number(number) if *name == field => Some(*number),
         _ => None,
     })
 }
 
-fn message(fields: &[(u64, Value)], field: u64) -> Option<Vec<u8>> {
+pub fn message(fields: &[(u64, Value)], field: u64) -> Option<Vec<u8>> {
     fields.iter().find_map(|(name, value)| match value {
         Value::Bytes(bytes) if *name == field => Some(bytes.clone()),
         _ => None,

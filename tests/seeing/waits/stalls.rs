@@ -83,6 +83,27 @@ fn o12_a_future_that_nothing_can_wake_ends_run_until_complete() {
     });
 }
 
+#[test]
+fn o12_the_text_has_the_first_eight_tasks() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = recording(kind);
+        for number in 0..10 {
+            el.spawn(pending::<()>()).named(&format!("number {number}")).detach();
+        }
+        let text = stalled(el.run()).to_string();
+        assert!(text.starts_with("10 tasks wait: task 0 \"number 0\" spawned at "), "{text}");
+        assert!(text.contains("; task 7 ") && !text.contains("task 8 "), "{text}");
+        assert!(text.ends_with("; and 2 more"), "{text}");
+        // A task that is done, and was not joined, waits for nothing.
+        let (mut el, _clock) = recording(kind);
+        let done = el.spawn(async {});
+        el.spawn(pending::<()>()).detach();
+        let text = stalled(el.run()).to_string();
+        assert!(text.starts_with("1 task waits: task 0 spawned at "), "{text}");
+        drop(done);
+    });
+}
+
 /// A stall that begins later is found when the loop would sleep.
 #[test]
 fn o12_a_stall_after_other_work_is_found() {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mainspring::testing::SimClock;
 use mainspring::{
@@ -191,4 +191,17 @@ fn e4_a_loop_records_from_the_first_heartbeat_on() {
         let tape = el.tape().unwrap();
         assert_eq!(tape.turns().iter().filter(|turn| turn.kind.is_callback()).count(), 1);
     });
+}
+
+/// The turn begins when its timer is due, or later.
+#[test]
+fn e4_the_time_of_a_turn_counts_from_its_begin() {
+    let created = Instant::now();
+    let mut el = EventLoop::builder().build_with(None).unwrap();
+    let (reader, delay) = (Reader::new(el.heartbeat()), 30 * MS);
+    el.call_later(delay, move |_, seen| *seen = Some((reader.read(), created.elapsed())));
+    el.run().unwrap();
+    let (running, elapsed) = el.state().as_ref().unwrap();
+    let lasted = running.as_ref().unwrap().lasted;
+    assert!(lasted + delay <= *elapsed + MS, "{lasted:?} of {elapsed:?}");
 }

@@ -3,12 +3,14 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use mainspring::{Error, Heartbeat, Stall, Tape, TurnKind, Watchdog, WatchdogGuard, yield_now};
+use mainspring::{
+    Error, Heartbeat, Signal, Stall, Tape, TurnKind, Watchdog, WatchdogGuard, yield_now,
+};
 
 use crate::support::process::alone_as;
 use crate::support::{on_every_selector, simulated};
@@ -54,10 +56,7 @@ fn e5_a_callback_is_reported_while_it_does_not_return() {
         let text = format!("callback {place} has been running for ");
         assert!(seen.text.starts_with(&text) && seen.text.ends_with(", in tick 2"), "{seen:?}");
         drop(guard); // Ends the thread, and drops its closure.
-        assert_eq!(
-            reports.recv_timeout(Duration::MAX / 2).unwrap_err(),
-            RecvTimeoutError::Disconnected
-        );
+        assert_eq!(reports.try_recv().unwrap_err(), TryRecvError::Disconnected);
     });
 }
 
@@ -140,6 +139,38 @@ fn e5_a_report_may_drop_the_guard() {
     });
 }
 
+/// The guard does not wait for the next sample.
+#[test]
+fn e5_a_watchdog_with_a_long_limit_ends_at_once() {
+    let (el, _clock) = simulated(mainspring::SelectorKind::available()[0], ());
+    let watchdog = Watchdog::new(el.heartbeat());
+    assert!(format!("{watchdog:?}").contains("limit: 1s"), "{watchdog:?}");
+    drop(watchdog.limit(Duration::from_secs(1_000_000)).spawn().unwrap());
+}
+
+/// Linux shows the mask of each thread.
+#[test]
+fn e5_the_thread_takes_no_signals() {
+    let (el, _clock) = simulated(mainspring::SelectorKind::available()[0], ());
+    let _guard = Watchdog::new(el.heartbeat()).spawn().unwrap();
+    let Ok(threads) = fs::read_dir("/proc/self/task") else { return };
+    let mut found = 0;
+    for thread in threads {
+        let path = thread.unwrap().path();
+        let Ok(name) = fs::read_to_string(path.join("comm")) else { continue };
+        let Ok(status) = fs::read_to_string(path.join("status")) else { continue };
+        if name == "watchdog\n" {
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+            let mask = u64::from_str_radix(mask.trim(), 16).unwrap();
+            let signals = [Signal::INT, Signal::TERM, Signal::USR1, Signal::CHLD];
+            assert!(signals.iter().all(|it| mask >> (it.raw() - 1) & 1 == 1), "{mask:x}");
+            found += 1;
+        }
+    }
+    // A new thread has the name of its parent until it runs.
+    println!("{found} threads");
+}
+
 #[test]
 fn e5_a_limit_of_no_time_is_refused() {
     let (el, _clock) = simulated(mainspring::SelectorKind::available()[0], ());
@@ -173,6 +204,31 @@ fn e6_the_tape_is_written_before_the_report() {
         }
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         fs::remove_file(&path).unwrap();
+    });
+}
+
+/// A rest of an earlier attempt is replaced, and none is left after an error.
+#[test]
+fn e6_no_rest_of_a_tape_is_in_the_way() {
+    on_every_selector(|kind| {
+        let name = format!("mainspring-stall-rest-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let unfinished = path.with_extension("new");
+        let stall = |path: &std::path::Path| {
+            let (mut el, _clock) = simulated(kind, ());
+            let (report, reports) = mpsc::channel();
+            let on_stall = move |stall: &Stall| report.send(stall.tape_error.is_none()).unwrap();
+            let watchdog = Watchdog::new(el.heartbeat()).limit(LIMIT).on_stall(on_stall);
+            let _guard = watchdog.write_tape(path).spawn().unwrap();
+            let reports = &reports;
+            el.run_until_complete(async move { reports.recv().unwrap() }).unwrap()
+        };
+        fs::write(&unfinished, "an earlier attempt").unwrap();
+        assert!(stall(&path) && !unfinished.exists());
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap(); // A file cannot replace a folder.
+        assert!(!stall(&path) && !unfinished.exists());
+        fs::remove_dir(&path).unwrap();
     });
 }
 

@@ -1,0 +1,81 @@
+//! Tables and lines of a period (docs/contract.md, R8).
+
+use std::time::Duration;
+
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, Recorder};
+
+use super::{Temporary, output};
+
+/// Records timers on simulated time: `slow` from 1 to 2 s and from 3 to 6 s, `third` from 6 to 8 s,
+/// and `early` and `late`, which wait for them, at 2 s and at 8 s.
+fn record(path: &Temporary) {
+    let clock = SimClock::new();
+    let recorder = Recorder::black_box(&path.0).turns(64);
+    let mut el = EventLoop::builder().clock(clock.clone()).record(recorder).build().unwrap();
+    let timers = [
+        ("slow", 1000, 1000),
+        ("early", 1500, 0),
+        ("slow", 3000, 3000),
+        ("third", 5500, 2000),
+        ("late", 5600, 0),
+    ];
+    for (name, due, time) in timers {
+        let (clock, time) = (clock.clone(), Duration::from_millis(time));
+        let timer = el.call_later(Duration::from_millis(due), move |_, _| clock.advance(time));
+        assert!(el.set_name(timer, name));
+    }
+    el.run().unwrap();
+}
+
+/// Returns the columns of a place's line: turns, time since the end, total, mean, worst and share.
+fn columns(table: &str, kind: &str, name: &str) -> Option<Vec<String>> {
+    let line = table.lines().find(|line| line.starts_with(kind) && line.contains(name))?;
+    let columns = line[kind.len()..].split_whitespace().take(6);
+    Some(columns.map(str::to_owned).collect())
+}
+
+#[test]
+fn r8_the_table_has_the_times_of_the_period() {
+    let path = Temporary::new("period");
+    record(&path);
+    let all = output(&["ps", path.text()]);
+    let row = |kind, name| columns(&all, kind, name).unwrap();
+    assert_eq!(row("timer", "slow ("), ["2", "2.0s", "4.0s", "2.0s", "3.0s", "50.0%"]);
+    assert_eq!(row("timer", "third ("), ["1", "now", "2.0s", "2.0s", "2.0s", "25.0%"]);
+    assert_eq!(row("sleep", ""), ["2", "5.0s", "2.0s", "1.0s", "1.0s", "25.0%"]);
+    assert!(all.lines().next().unwrap().ends_with(" turns in 8.0s"), "{all}");
+    assert!(all.contains(" has ended; ") && all.contains("\nlast     "), "{all}");
+    let order: Vec<_> = all.lines().skip(5).take(3).map(|line| &line[..5]).collect();
+    assert_eq!(order, ["timer", "sleep", "timer"], "the longest sum first:\n{all}");
+    for command in ["ps", "top"] {
+        let last = output(&[command, path.text(), "--last", "2500ms"]);
+        let row = |kind, name| columns(&last, kind, name);
+        assert_eq!(
+            row("timer", "slow (").unwrap(),
+            ["1", "2.0s", "500.0ms", "500.0ms", "3.0s", "20.0%"]
+        );
+        assert_eq!((row("sleep", ""), row("timer", "early (")), (None, None));
+        assert!(last.lines().next().unwrap().ends_with(" turns in 2.5s"), "{last}");
+    }
+    // A period that begins before the tape is not longer than the tape.
+    assert_eq!(output(&["ps", path.text(), "--last", "2m"]), all);
+    assert_eq!(output(&["top", path.text(), "--once"]), all, "the last ten seconds");
+}
+
+#[test]
+fn r8_blame_of_a_period_has_the_causes_before_it() {
+    let path = Temporary::new("blamed");
+    record(&path);
+    let names = |text: &str| -> Vec<String> {
+        let named = text.lines().map(|line| line.split("  timer ").nth(1).unwrap());
+        named.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    };
+    let all = output(&["blame", path.text()]);
+    assert_eq!(names(&all), ["late", "early", "third"]);
+    let last = output(&["blame", path.text(), "--last=500ms"]);
+    assert_eq!(names(&last), ["late", "third"]);
+    let late = last.lines().next().unwrap();
+    assert!(late.contains("ran 2.4s late: 2.0s of it timer third ("), "{late}");
+    assert!(late.contains("400.0ms timer slow ("), "{late}");
+}
