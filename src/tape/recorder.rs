@@ -58,8 +58,8 @@ impl Recorder {
     ///
     /// Put the file on a tmpfs, such as `/run`: on a disk, write-back may delay the loop. It has
     /// mode 0600. An existing file of this name is first renamed, with the suffix `.old`, so the
-    /// tape of a crash survives a restart. A process with elevated privileges (set-user-ID) does
-    /// not record.
+    /// tape of a crash survives a restart; the file system needs room for both. A process with
+    /// elevated privileges (set-user-ID) does not record.
     ///
     /// ```
     /// use mainspring::{EventLoop, Recorder, Tape};

@@ -23,8 +23,8 @@ fn builder(kind: SelectorKind) -> (EventLoopBuilder, SimClock) {
     (EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone()), clock)
 }
 
-/// Runs callbacks of one place with these durations, while timers of another one are due: this many,
-/// of this duration. Returns the flags.
+/// Runs callbacks of one place with these durations, while timers of another place are due. Returns
+/// the flags.
 fn flags(kind: SelectorKind, long: &[Duration], others: usize, usual: Duration) -> Vec<FlagKind> {
     let (builder, clock) = builder(kind);
     let mut el = builder.record(Recorder::ring(2000)).build().unwrap();
