@@ -164,8 +164,7 @@ impl<T: Entry> Arena<T> {
         }
     }
 
-    /// Returns the index of the first entry from the index `from` on, in a circle, that is
-    /// `wanted`.
+    /// Returns the index of the first entry from the index `from` on, cyclically, that is `wanted`.
     pub(crate) fn find(&self, from: u32, wanted: impl Fn(&T) -> bool) -> Option<u32> {
         let length = self.slots.len() as u32;
         let start = if from < length { from } else { 0 };

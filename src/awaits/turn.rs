@@ -153,13 +153,14 @@ impl Drop for Outer {
     }
 }
 
-/// Stops the recording, because another loop begins to run. Returns true if there was one.
+/// Stops the recording, because another loop begins to run. Returns true if a turn was being
+/// recorded.
 #[inline]
 pub(crate) fn pause() -> bool {
     IS_ON.replace(false)
 }
 
-/// Restores the recording when the other loop has ended to run.
+/// Restores the recording when the other loop has stopped running.
 #[inline]
 pub(crate) fn resume(was_on: bool) {
     IS_ON.set(was_on);

@@ -13,15 +13,15 @@ pub enum FlagKind {
     LongCallback,
     /// A task or a closure queues itself again in each tick, without external events.
     BusyLoop,
-    /// A descriptor is ready in each tick, and its callback never takes its input. Not found for
-    /// datagrams and for listeners of Unix sockets: their waiting input cannot be counted.
+    /// A descriptor is ready in each tick, and its callback never reads its input. Not detected for
+    /// datagrams and for Unix listeners: their waiting input cannot be counted.
     UndrainedDescriptor,
     /// A reader was paused and not resumed, while its input waits.
     PausedReader,
     /// The number of registrations of one place keeps growing.
     GrowingPlace,
-    /// The accept queue of a listener is full, so the kernel refuses connections. On Linux it is
-    /// full with one connection more than its limit.
+    /// The accept queue of a listener is full, so the kernel refuses connections. On Linux the
+    /// queue holds one connection more than its limit.
     FullAcceptQueue,
     /// Reading the clock costs as much as a system call.
     SlowClock,

@@ -1,4 +1,4 @@
-//! The file of a tape, as it is opened and read.
+//! The file of a tape: opening and reading it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
@@ -31,7 +31,7 @@ impl Tape {
     ///
     /// # Errors
     ///
-    /// The errors of the file, and those of [`read`](Tape::read).
+    /// The errors of the file, and of [`read`](Tape::read).
     ///
     /// ```
     /// use mainspring::{EventLoop, Recorder, Tape};
@@ -58,8 +58,8 @@ impl Tape {
         Tape::of_bytes(&bytes, now, is_read.then_some(u64::from_ne_bytes(head)))
     }
 
-    /// Reads a tape from its bytes, for example from a connection. For the file of a process that
-    /// runs, [`read_file`](Tape::read_file) is better: its turns change while they are read.
+    /// Reads a tape from its bytes, for example from a connection. For the file of a running
+    /// process, use [`read_file`](Tape::read_file): its turns change while they are read.
     ///
     /// # Errors
     ///
@@ -75,8 +75,8 @@ impl Tape {
         Tape::of_bytes(&bytes(from)?, now, None)
     }
 
-    /// Returns the tape in these bytes, of which the first was read at `now`. `head` is the number
-    /// of records after the last one was read.
+    /// Returns the tape in these bytes, the first of which was read at `now`. `head` is the number
+    /// of records after the last byte was read.
     fn of_bytes(bytes: &[u8], now: u64, head: Option<u64>) -> io::Result<Tape> {
         let words = bytes.chunks_exact(8).map(|word| word.try_into().expect("eight bytes"));
         let words: Vec<AtomicU64> = words.map(u64::from_ne_bytes).map(AtomicU64::new).collect();
@@ -84,7 +84,8 @@ impl Tape {
     }
 }
 
-/// Reads the bytes of a tape. Of another file it reads the beginning only: that may be of any size.
+/// Reads the bytes of a tape. Of any other file it reads only the beginning, because the file may
+/// have any size.
 fn bytes(mut from: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.by_ref().take(16).read_to_end(&mut bytes)?;

@@ -30,13 +30,13 @@ const HEADER: usize = 8;
 
 /// Size of the table of places, in words: some 1,200 places.
 pub(super) const PLACES_WORDS: usize = 8 * 1024;
-/// Limit of that size for a place with a name. The rest is for the lines of the program, of which
-/// there is a number that does not grow.
+/// Limit of that size for places with a name. The rest is for the lines of the program, which are
+/// limited in number.
 pub(super) const NAMES_WORDS: usize = PLACES_WORDS / 2;
 pub(super) const PLACES_START: usize = HEADER;
 pub(super) const RING_START: usize = HEADER + PLACES_WORDS;
 
-/// Greatest number of records.
+/// Maximum number of records.
 pub(super) const MAX_TURNS: usize = 1 << 30;
 
 /// Number of words of a tape for this number of records.
@@ -44,7 +44,7 @@ pub(super) const fn words(capacity: usize) -> usize {
     RING_START + 2 * capacity
 }
 
-/// Returns the length of a tape for this number of records in bytes; `None` if it has too many.
+/// Returns the length in bytes of a tape for this number of records; `None` for too many records.
 pub(super) fn length(capacity: u64) -> Option<u64> {
     let capacity = usize::try_from(capacity).ok().filter(|count| *count <= MAX_TURNS)?;
     Some(8 * words(capacity) as u64)

@@ -11,7 +11,7 @@
 //! | `recording` | the writer |
 //! | `causes` | the cause of each entry of the ready deque |
 //! | `live` | the tape of a running loop, for other threads |
-//! | `file` | the opening and the reading of a file, and the reasons to refuse it |
+//! | `file` | opening and reading a file, and the reasons to reject it |
 //! | `reading`, `turn` | the reader, and the values that it returns |
 //! | `turn_id` | the number of a registration in a record |
 //! | `blame` | the reasons why a turn was late |

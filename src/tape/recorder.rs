@@ -15,8 +15,9 @@ use super::layout;
 /// A tape holds the latest turns, in 16 bytes each. A recorder that cannot be opened never stops
 /// the program: the loop runs without a tape, and the error is a report.
 ///
-/// It also holds the places, 64 KiB of text. [Names](crate::LoopHandle::set_name) take half of them
-/// at most, some 600: a turn with a further name has the place without it.
+/// It also holds the places, 64 KiB of text. At most half of that is for
+/// [names](crate::LoopHandle::set_name), about 600: a turn with a further name has the place
+/// without it.
 ///
 /// [The program `mainspring`](crate::guide::the_program_mainspring) reads the tape from outside.
 ///
@@ -117,8 +118,8 @@ impl Recorder {
     }
 }
 
-/// Renames the tape of an earlier process. Nothing but a file is renamed: a path that is a folder
-/// by mistake stays.
+/// Renames the tape of an earlier process. Only a file is renamed, not a directory passed by
+/// mistake.
 fn keep_old(path: &Path) -> io::Result<()> {
     let is_file = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.is_file() || metadata.is_symlink(),

@@ -190,8 +190,8 @@ impl Recording {
         self.next.set(if next + 2 < self.end { next + 2 } else { layout::RING_START });
     }
 
-    /// Begins the epoch of `time`. A turn that has lasted for more than an epoch gets records in
-    /// between, because a reader finds the epochs by the order of times.
+    /// Begins the epoch of `time`. A turn longer than an epoch gets intermediate records, because a
+    /// reader derives the epochs from the order of times.
     #[cold]
     fn begin_epoch(&self, time: u64) {
         const LONGEST: u64 = (1 << TIME_BITS) - 1;

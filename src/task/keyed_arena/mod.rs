@@ -85,8 +85,7 @@ impl<T> KeyedArena<T> {
         self.arena.remove(key.slot & SLOT, key.generation).map(|entry| entry.value)
     }
 
-    /// Returns the index of the first value from the index `from` on, in a circle, that is
-    /// `wanted`.
+    /// Returns the index of the first value from the index `from` on, cyclically, that is `wanted`.
     pub(crate) fn find(&self, from: u32, wanted: impl Fn(&T) -> bool) -> Option<u32> {
         self.arena.find(from, |entry| wanted(&entry.value))
     }

@@ -1,14 +1,14 @@
 //! The spans of tasks for subscribers of the crate tracing: feature `tracing`.
 //!
-//! They are beside the table of tasks, so that a task without a span is not larger. The span of a
-//! new task is opened before the next turn of any task: by then the task has its name, which
+//! They are separate from the task table, so that a task without a span is not larger. The span of
+//! a new task is opened before the next turn of any task: by then the task has its name, which
 //! tokio-console reads only from new spans.
 //!
 //! # Invariants
 //!
 //! * A subscriber is user code: nothing is borrowed while it is called, and its panic is contained.
 //! * A span is closed once, with the subscriber that opened it.
-//! * What a subscriber wakes and spawns during a call is not recorded, so it cannot feed itself.
+//! * Wakes and spawns by a subscriber during a call are not recorded, so it cannot feed itself.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -31,10 +31,10 @@ pub(super) struct Spans {
     is_active: Cell<bool>,
     /// True during a call of the subscriber.
     is_calling: Cell<bool>,
-    /// True if the poll that runs has left the key of its task with an object of the loop.
+    /// True if the current poll has left the key of its task with an object of the loop.
     has_waiter: Cell<bool>,
     is_entered: Cell<bool>,
-    /// The span of the task that is polled.
+    /// The span of the task that is being polled.
     entered: Cell<Option<Rc<Span>>>,
     open: RefCell<HashMap<Key, Rc<Span>>>,
     pending: RefCell<Vec<Pending>>,
@@ -220,7 +220,7 @@ impl Tasks {
         }
     }
 
-    /// Closes the span of a task that is over.
+    /// Closes the span of a task that has ended.
     #[inline]
     pub(super) fn close_span(&self, key: Key) {
         if self.spans.is_active.get() {
