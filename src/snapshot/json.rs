@@ -1,5 +1,6 @@
 //! The JSON form of a snapshot (RFC 8259).
 
+use std::collections::HashMap;
 use std::fmt::{self, Display, Write};
 use std::panic::Location;
 use std::time::Duration;
@@ -7,10 +8,13 @@ use std::time::Duration;
 use super::entry::{Details, Directions, Entry, Wait};
 use super::{EntryKind, Snapshot};
 use crate::awaits::Await;
+use crate::handle::Handle;
 
 /// Returns the snapshot as JSON on one line.
 pub(super) fn write(snapshot: &Snapshot) -> String {
-    let mut json = Json::default();
+    let handles = snapshot.entries.iter().zip(0..);
+    let indices = handles.filter_map(|(entry, index)| Some((entry.handle?, index))).collect();
+    let mut json = Json { indices, ..Json::default() };
     json.object(|json| {
         json.number("tick", snapshot.tick);
         json.array("entries", &snapshot.entries, |json, entry| json.entry(entry));
@@ -18,11 +22,13 @@ pub(super) fn write(snapshot: &Snapshot) -> String {
     json.text
 }
 
-/// A JSON text, and whether its next element needs a comma.
+/// A JSON text. `is_next` is true if its next element needs a comma.
 #[derive(Default)]
 struct Json {
     text: String,
     is_next: bool,
+    /// Indices of entries with handles.
+    indices: HashMap<Handle, usize>,
 }
 
 impl Json {
@@ -125,7 +131,10 @@ impl Json {
                 json.number("fd", fd);
                 json.string("interest", Directions(*interest));
             }
-            Wait::Task(task) => json.string("task", format_args!("{task:?}")),
+            Wait::Task(task) => match json.indices.get(task).copied() {
+                Some(index) => json.number("task", index),
+                None => json.name_null("task"),
+            },
         });
     }
 

@@ -44,10 +44,10 @@ fn number(number: Option<u64>) -> String {
 
 /// Writes place, name and details, each after a space.
 pub(super) fn write_facts(f: &mut dyn Write, entry: &Entry) -> fmt::Result {
-    if let Some(location) = entry.location {
-        write!(f, " {location}")?;
-    }
     let mut line = OneLine(f); // Names and addresses may come from a peer.
+    if let Some(location) = entry.location {
+        write!(line, " {location}")?;
+    }
     if let Some(name) = &entry.name {
         write!(line, " {name:?}")?;
     }

@@ -1,10 +1,13 @@
 //! The table and the JSON text of a snapshot (docs/contract.md, O7).
 
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use mainspring::sleep;
+use mainspring::{EventLoop, sleep};
+use serde_json::Value;
 
 use crate::support::descriptors::pair;
+use crate::support::network::short_dir;
 use crate::support::{on_every_selector, simulated};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -34,102 +37,58 @@ fn o7_the_table_has_a_line_for_each_entry() {
     });
 }
 
+/// Names that a table or JSON could get wrong.
+const NAMES: [&str; 7] = [
+    "\"quoted\\\" \n\r\t",
+    "\u{0}\u{1b}[2J\u{7f}\u{85}\u{9b}",
+    "two\u{2028}lines\u{2029}",
+    "{\"kind\":[null]}",
+    "\u{202e}reversed \u{feff}é 語 \u{1f600}",
+    "\\u0041 \\n \\",
+    "",
+];
+
 #[test]
 fn o7_the_json_text_can_be_parsed() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, ());
-        let timer = el.call_every(HOUR, |_, ()| {}).unwrap();
-        el.set_name(timer, "\"quoted\\\" \n\t\u{1b} é");
-        let (ours, _theirs) = pair();
-        el.add_reader(ours, |_, (), _| Ok(())).unwrap();
-        for _ in 0..2 {
-            el.spawn(sleep(HOUR)).detach();
-            el.spawn(sleep(Duration::MAX)).detach();
+        for name in NAMES {
+            let timer = el.call_every(HOUR, |_, ()| {}).unwrap();
+            el.set_name(timer, name);
+            el.spawn(sleep(Duration::MAX)).named(name).detach();
         }
+        let path = short_dir().join(format!("a\n\"b\"{}", std::process::id()));
+        el.serve(UnixListener::bind(&path).unwrap(), |_, (), _, _| Ok(())).unwrap();
+        let sleeping = el.spawn(sleep(HOUR));
+        let joining_task = el.spawn(async move { sleeping.await.map_err(drop) });
         el.tick(Some(Duration::ZERO)).unwrap();
-        let json = el.snapshot().to_json();
-        assert!(!json.contains('\n'));
-        let mut parser = Parser { rest: &json, names: Vec::new() };
-        parser.value();
-        assert!(parser.rest.is_empty(), "{}", parser.rest);
-        for name in ["tick", "entries", "kind", "due_in", "fd", "interest", "waits", "time"] {
-            assert!(parser.names.iter().any(|it| it == name), "{name} in {json}");
+        let snapshot = el.snapshot();
+        assert_eq!(snapshot.to_string().lines().count(), 2 + snapshot.entries().len());
+        let text = snapshot.to_json();
+        assert!(!text.contains(char::is_control), "{text:?}");
+        let json: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["tick"], 1);
+        let entries = json["entries"].as_array().unwrap();
+        assert_eq!(entries.len(), snapshot.entries().len());
+        for (json, entry) in entries.iter().zip(snapshot.entries()) {
+            assert_eq!(json["name"].as_str(), entry.name());
+            assert_eq!(json["kind"], entry.kind().as_str());
+            assert_eq!(json["line"], entry.location().unwrap().line());
+            assert_eq!(json["age"].as_u64(), entry.age());
+            assert_eq!(json["due_in"].as_f64(), entry.due_in().map(|it| it.as_secs_f64()));
+            assert_eq!(
+                json["address"].as_str(),
+                entry.address().map(|it| it.to_string()).as_deref()
+            );
         }
-        assert!(parser.names.contains(&"\"quoted\\\" \n\t\u{1b} é".to_owned()), "{json}");
-        let mut empty = Parser { rest: r#"{"tick":0,"entries":[]}"#, names: Vec::new() };
-        empty.value();
-        assert_eq!(mainspring::EventLoop::new().unwrap().snapshot().to_json().len(), 23);
+        let waits = |entry: &Value| entry["waits"].as_array().unwrap()[0].clone();
+        let [.., sleeping, joining] = entries.as_slice() else { panic!("{text}") };
+        assert_eq!(waits(joining)["task"], entries.len() - 2);
+        assert_eq!(waits(sleeping)["time"], 3600.0);
+        assert!(entries.iter().any(|it| it["waits"][0]["time"].is_null()));
+        drop(el);
+        std::fs::remove_file(path).unwrap();
+        drop(joining_task);
     });
-}
-
-/// A reader of JSON that panics at the first mistake.
-struct Parser<'a> {
-    rest: &'a str,
-    /// All strings, names and values.
-    names: Vec<String>,
-}
-
-impl Parser<'_> {
-    #[track_caller]
-    fn expect(&mut self, text: &str) {
-        let rest = self.rest.strip_prefix(text);
-        self.rest = rest.unwrap_or_else(|| panic!("no {text:?} at {}", self.rest));
-    }
-
-    fn value(&mut self) {
-        match self.rest.chars().next().unwrap() {
-            '{' => self.list("{", "}", |parser| {
-                parser.string();
-                parser.expect(":");
-                parser.value();
-            }),
-            '[' => self.list("[", "]", Parser::value),
-            '"' => self.string(),
-            _ => {
-                let end = self.rest.find([',', '}', ']']).unwrap();
-                let (word, rest) = self.rest.split_at(end);
-                let is_number = word.parse::<f64>().is_ok_and(f64::is_finite);
-                assert!(is_number || ["true", "false", "null"].contains(&word), "{word}");
-                self.rest = rest;
-            }
-        }
-    }
-
-    fn list(&mut self, open: &str, close: &str, item: fn(&mut Self)) {
-        self.expect(open);
-        while !self.rest.starts_with(close) {
-            item(self);
-            if !self.rest.starts_with(close) {
-                self.expect(",");
-                assert!(!self.rest.starts_with(close), "a comma before {close}");
-            }
-        }
-        self.expect(close);
-    }
-
-    fn string(&mut self) {
-        self.expect("\"");
-        let mut text = String::new();
-        let mut characters = self.rest.chars();
-        loop {
-            match characters.next().unwrap() {
-                '"' => break,
-                '\\' => text.push(match characters.next().unwrap() {
-                    'n' => '\n',
-                    'u' => {
-                        let digits: String = characters.by_ref().take(4).collect();
-                        char::from_u32(u32::from_str_radix(&digits, 16).unwrap()).unwrap()
-                    }
-                    c @ ('"' | '\\') => c,
-                    c => panic!("\\{c}"),
-                }),
-                c => {
-                    assert!(!c.is_control(), "{c:?}");
-                    text.push(c);
-                }
-            }
-        }
-        self.rest = characters.as_str();
-        self.names.push(text);
-    }
+    assert_eq!(EventLoop::new().unwrap().snapshot().to_json(), r#"{"tick":0,"entries":[]}"#);
 }
