@@ -39,6 +39,7 @@ impl<T: Send + 'static> Job<T> {
         workers: &Arc<Workers>,
         class: JobClass,
         label: JobLabel,
+        submitted_in: Option<u64>,
         closure: F,
     ) -> Result<Job<T>>
     where
@@ -47,7 +48,7 @@ impl<T: Send + 'static> Job<T> {
         let progress = Mutex::new(JobProgress::Unfinished(None));
         let cell = Arc::new(JobCell { progress, label: label.clone() });
         let closure = UserClosure { closure, label: label.clone(), cell: cell.clone() };
-        let id = workers.submit(class, label, Box::new(closure))?;
+        let id = workers.submit(class, label, submitted_in, Box::new(closure))?;
         Ok(Job { cell, workers: workers.clone(), class, id })
     }
 }

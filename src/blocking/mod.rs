@@ -113,7 +113,13 @@ impl BlockingPool {
     /// ```
     pub fn job(&self) -> JobBuilder<'_> {
         let workers = self.workers.of_this_process();
-        JobBuilder { workers, name: None, class: JobClass::Local, location: None }
+        JobBuilder {
+            workers,
+            name: None,
+            class: JobClass::Local,
+            location: None,
+            submitted_in: None,
+        }
     }
 
     /// Returns the number of threads, busy or idle.
@@ -137,16 +143,18 @@ impl BlockingPool {
         queue.running() + queue.waiting() > 0
     }
 
-    /// Adds the jobs that run or wait to `entries`.
-    pub(crate) fn list(&self, entries: &mut Vec<Entry>) {
+    /// Adds the jobs that run or wait to `entries`. The loop of the pool is in its tick `tick`.
+    pub(crate) fn list(&self, tick: u64, entries: &mut Vec<Entry>) {
         let queue = self.workers.of_this_process().lock();
-        entries.extend(queue.jobs().map(|(label, running_for)| {
-            let is_running = running_for.is_some();
+        entries.extend(queue.jobs().map(|job| {
+            let is_running = job.running_for.is_some();
             let state = if is_running { EntryState::Running } else { EntryState::Pending };
             let mut entry = Entry::new(EntryKind::Job, state);
-            (entry.location, entry.name) =
-                (Some(label.location), label.name.as_deref().map(Box::from));
-            entry.details_mut().running_for = running_for;
+            entry.location = Some(job.label.location);
+            entry.name = job.label.name.as_deref().map(Box::from);
+            entry.age = job.submitted_in.map(|submitted_in| tick.saturating_sub(submitted_in));
+            entry.runs = Some(is_running.into());
+            entry.details_mut().running_for = job.running_for;
             entry
         }));
     }
@@ -310,6 +318,7 @@ pub struct JobBuilder<'a> {
     name: Option<Cow<'static, str>>,
     class: JobClass,
     location: Option<&'static Location<'static>>,
+    submitted_in: Option<u64>,
 }
 
 impl JobBuilder<'_> {
@@ -336,6 +345,13 @@ impl JobBuilder<'_> {
         self
     }
 
+    /// Sets the tick of the loop that submits the job, for the job's age in snapshots. The loop
+    /// must be that of the pool.
+    pub(crate) fn in_tick(mut self, tick: u64) -> Self {
+        self.submitted_in = Some(tick);
+        self
+    }
+
     /// Runs `closure` on a thread of the pool.
     ///
     /// # Errors
@@ -349,6 +365,6 @@ impl JobBuilder<'_> {
     {
         let location = self.location.unwrap_or(Location::caller());
         let label = JobLabel { name: self.name, location };
-        Job::submit(self.workers, self.class, label, closure)
+        Job::submit(self.workers, self.class, label, self.submitted_in, closure)
     }
 }

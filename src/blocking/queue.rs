@@ -35,6 +35,8 @@ const CLASSES: [JobClass; 2] = [JobClass::Local, JobClass::Lookup];
 /// A job that waits for a worker.
 pub(super) struct WaitingJob {
     label: JobLabel,
+    /// The tick of the loop that submitted the job; `None` for a job of other code.
+    submitted_in: Option<u64>,
     pub(super) closure: Box<dyn JobClosure>,
 }
 
@@ -42,7 +44,16 @@ pub(super) struct WaitingJob {
 struct RunningJob {
     class: JobClass,
     label: JobLabel,
+    submitted_in: Option<u64>,
     since: Instant,
+}
+
+/// A job in a list: one that waits, or one that runs.
+pub(super) struct ListedJob<'a> {
+    pub(super) label: &'a JobLabel,
+    pub(super) submitted_in: Option<u64>,
+    /// Time since the begin; `None` if the job waits.
+    pub(super) running_for: Option<Duration>,
 }
 
 /// The jobs of one class.
@@ -116,11 +127,14 @@ impl JobQueue {
         &mut self,
         class: JobClass,
         label: JobLabel,
+        submitted_in: Option<u64>,
         closure: Box<dyn JobClosure>,
     ) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.classes[class as usize].waiting.insert(id, WaitingJob { label, closure });
+        self.classes[class as usize]
+            .waiting
+            .insert(id, WaitingJob { label, submitted_in, closure });
         id
     }
 
@@ -156,9 +170,10 @@ impl JobQueue {
             |class: &JobClass| self.classes[*class as usize].waiting.keys().next().copied();
         let class = runnable.min_by_key(oldest)?;
         let queue = &mut self.classes[class as usize];
-        let (_, WaitingJob { label, closure }) = queue.waiting.pop_first()?;
+        let (_, WaitingJob { label, submitted_in, closure }) = queue.waiting.pop_first()?;
         queue.running += 1;
-        self.workers.insert(worker, Some(RunningJob { class, label, since: Instant::now() }));
+        let running = RunningJob { class, label, submitted_in, since: Instant::now() };
+        self.workers.insert(worker, Some(running));
         Some(closure)
     }
 
@@ -169,14 +184,17 @@ impl JobQueue {
         }
     }
 
-    /// Returns all jobs, those that run first: the name, the place, and the time since the begin.
-    pub(super) fn jobs(&self) -> impl Iterator<Item = (&JobLabel, Option<Duration>)> {
+    /// Returns all jobs, those that run first.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = ListedJob<'_>> {
         let now = Instant::now();
-        let running = self.workers.values().flatten();
-        let running =
-            running.map(move |job| (&job.label, Some(now.saturating_duration_since(job.since))));
-        let waiting = self.classes.iter().flat_map(|class| class.waiting.values());
-        running.chain(waiting.map(|job| (&job.label, None)))
+        let running = self.workers.values().flatten().map(move |job| {
+            let running_for = Some(now.saturating_duration_since(job.since));
+            ListedJob { label: &job.label, submitted_in: job.submitted_in, running_for }
+        });
+        let waiting = self.classes.iter().flat_map(|class| class.waiting.values()).map(|job| {
+            ListedJob { label: &job.label, submitted_in: job.submitted_in, running_for: None }
+        });
+        running.chain(waiting)
     }
 
     /// Returns the jobs that run, the longest-running first.

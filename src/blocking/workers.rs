@@ -90,6 +90,7 @@ impl Workers {
         self: &Arc<Workers>,
         class: JobClass,
         label: JobLabel,
+        submitted_in: Option<u64>,
         closure: Box<dyn JobClosure>,
     ) -> Result<u64> {
         let mut queue = self.lock();
@@ -97,7 +98,7 @@ impl Workers {
             drop(queue); // Before `closure`: its `Drop` may use the pool.
             return Err(error);
         }
-        let id = queue.push(class, label, closure);
+        let id = queue.push(class, label, submitted_in, closure);
         if !queue.lacks_workers() {
             self.work.notify_one();
         } else if queue.threads() < self.settings.max_threads

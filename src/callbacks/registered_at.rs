@@ -42,7 +42,7 @@ impl RegisteredAt {
     }
 
     /// Keeps an old mark from wrapping to zero.
-    pub(super) fn refresh(&mut self, tick: u64) {
+    pub(crate) fn refresh(&mut self, tick: u64) {
         if self.counted(tick) > MAX_AGE {
             let registered = RegisteredAt::new(tick.wrapping_sub(u64::from(MAX_AGE)));
             self.0 = self.0 & BACKGROUND | registered.0;

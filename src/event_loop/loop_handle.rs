@@ -11,6 +11,7 @@ use super::exception_handler::ExceptionHandler;
 use super::loop_core::LoopCore;
 use super::messages::{LoopInbox, Messages};
 use super::name_map::NameMap;
+use super::remote_sites::RemoteSites;
 use super::source::Source;
 use super::task_port::TaskLayer;
 use crate::callbacks::{CallbackEntry, Callbacks};
@@ -28,6 +29,7 @@ pub(crate) struct Shared<S> {
     pub(crate) inbox: Arc<LoopInbox<S>>,
     /// Messages that were taken from the inbox and have not run.
     pub(super) messages: RefCell<Messages<S>>,
+    pub(super) remotes: RemoteSites,
     /// Names of registrations, for reports.
     pub(crate) names: NameMap,
     /// The exception handler. `None` while it runs, and if there is none.
@@ -61,6 +63,7 @@ impl<S> LoopHandle<S> {
             soon: RefCell::default(),
             inbox,
             messages: RefCell::new(Messages::new()),
+            remotes: RemoteSites::default(),
             names: NameMap::default(),
             exception_handler: Cell::new(None),
         };

@@ -30,6 +30,7 @@ impl<S> LoopHandle<S> {
         if self.core().tick().is_multiple_of(REFRESH_EVERY) {
             let tick = self.core().tick();
             self.shared.callbacks.borrow_mut().refresh_ages(tick, Callback::carry_runs);
+            self.shared.tasks.refresh_ages();
         }
         self.sample_history();
         let callbacks = self.shared.callbacks.borrow().count();

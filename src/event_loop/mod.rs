@@ -77,6 +77,7 @@ pub(crate) mod read_buffer;
 mod recording;
 mod registry;
 mod remote;
+mod remote_sites;
 pub(crate) mod report;
 mod report_log;
 mod run;

@@ -8,6 +8,7 @@ use super::LoopHandle;
 use super::callback::{RemoteCall, once_result};
 use super::callback_result::CallbackResult;
 use super::messages::LoopInbox;
+use super::remote_sites::RemoteSite;
 use crate::error::Result;
 
 /// Access to a loop from any thread. It can be sent, shared and cloned.
@@ -31,23 +32,26 @@ use crate::error::Result;
 /// ```
 pub struct Remote<S = ()> {
     inbox: Arc<LoopInbox<S>>,
-    /// True if `run` does not wait for it.
-    background: bool,
+    /// The call that made it, or made the remote that it is a clone of. `None` in the background:
+    /// `run` does not wait for it.
+    site: Option<Arc<RemoteSite>>,
 }
 
 /// # Other threads
 impl<S> LoopHandle<S> {
     /// Returns a [`Remote`], by which other threads reach the loop. It keeps
     /// [`run`](crate::EventLoop::run) going until it is dropped, see [`Remote::background`].
+    #[track_caller]
     pub fn remote(&self) -> Remote<S> {
-        Remote::new(self.shared.inbox.clone())
+        let site = self.shared.remotes.site(Location::caller(), self.core().tick());
+        Remote::new(self.shared.inbox.clone(), site)
     }
 }
 
 impl<S> Remote<S> {
-    pub(crate) fn new(inbox: Arc<LoopInbox<S>>) -> Remote<S> {
+    fn new(inbox: Arc<LoopInbox<S>>, site: Arc<RemoteSite>) -> Remote<S> {
         inbox.add_sender();
-        Remote { inbox, background: false }
+        Remote { inbox, site: Some(site) }
     }
 
     /// Calls `callback` on the loop, in a tick that begins after this call. Closures from one
@@ -87,19 +91,22 @@ impl<S> Remote<S> {
     /// clones do not either.
     #[must_use]
     pub fn background(&self) -> Remote<S> {
-        Remote { inbox: self.inbox.clone(), background: true }
+        Remote { inbox: self.inbox.clone(), site: None }
     }
 }
 
 impl<S> Clone for Remote<S> {
     fn clone(&self) -> Remote<S> {
-        if self.background { self.background() } else { Remote::new(self.inbox.clone()) }
+        match &self.site {
+            Some(site) => Remote::new(self.inbox.clone(), site.clone()),
+            None => self.background(),
+        }
     }
 }
 
 impl<S> Drop for Remote<S> {
     fn drop(&mut self) {
-        if !self.background {
+        if self.site.is_some() {
             self.inbox.remove_sender();
         }
     }
@@ -107,6 +114,6 @@ impl<S> Drop for Remote<S> {
 
 impl<S> fmt::Debug for Remote<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("background", &self.background).finish_non_exhaustive()
+        f.debug_struct("Remote").field("background", &self.site.is_none()).finish_non_exhaustive()
     }
 }

@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use mainspring_sys::file_type::FileType;
-use mainspring_sys::socket;
 
 use super::LoopHandle;
 use super::callback::Callback;
@@ -23,8 +22,9 @@ impl<S> LoopHandle<S> {
     /// Returns the contents of the loop: callbacks with their descriptors, deadlines and signals,
     /// tasks, jobs, and which of them keep [`run`](crate::EventLoop::run) going.
     ///
-    /// It may be called at any time, even in a callback or a task. It takes time and memory for
-    /// each entry, with one or two system calls per descriptor. For a loop with very many entries,
+    /// It may be called at any time, even in a callback or a task. A closure, a message or a timer
+    /// that runs only once has no entry while it runs. A snapshot takes time and memory for each
+    /// entry, with up to three system calls per descriptor. For a loop with very many entries,
     /// start with [`count_by_place`](LoopHandle::count_by_place).
     ///
     /// A callback that is due in the current batch may be shown as waiting.
@@ -51,7 +51,7 @@ impl<S> LoopHandle<S> {
         self.list_closures(&mut entries);
         self.shared.tasks.list(times, &mut entries);
         self.list_others(&mut entries);
-        core.blocking_pool().list(&mut entries);
+        core.blocking_pool().list(core.tick(), &mut entries);
         Snapshot { tick: core.tick(), entries }
     }
 
@@ -127,9 +127,8 @@ impl<S> LoopHandle<S> {
             .as_ref()
             .and_then(|callback| callback.grid().map(|grid| Duration::from_nanos(grid.period())));
         self.describe_source(times, key, callback.source, details);
-        if entry.kind == EntryKind::Server {
-            let details = entry.details_mut();
-            details.address = details.fd.and_then(|fd| socket::local_addr_of_fd(fd).ok());
+        if entry.kind != EntryKind::Watcher {
+            entry.details_mut().add_addresses();
         }
         entry
     }
@@ -148,10 +147,8 @@ impl<S> LoopHandle<S> {
                     time_left(times.of(slot.timebase), deadline)
                 });
             }
-            Source::Watch(watcher) => self.describe_fd(watcher, key, details),
-            Source::Stream(watcher) => {
+            Source::Watch(watcher) | Source::Stream(watcher) => {
                 self.describe_fd(watcher, key, details);
-                details.peer = details.fd.and_then(|fd| socket::peer_addr_of_fd(fd).ok());
             }
             Source::Signal(signal) => details.signal = Some(signal),
             Source::Child(pid) => details.pid = Some(pid),
@@ -167,12 +164,16 @@ impl<S> LoopHandle<S> {
     }
 
     fn list_closures(&self, entries: &mut Vec<Entry>) {
+        let waiting = self.core().agenda.ready.borrow().keys().filter(|key| key.is_soon()).count();
         let soon = self.shared.soon.borrow();
+        let first_of_tick = soon.first_of_tick(self.core().tick(), waiting);
         entries.extend(soon.iter().map(|(key, location)| {
             let mut entry = Entry::new(EntryKind::Closure, EntryState::Pending);
             entry.keeps_alive = true;
             (entry.handle, entry.location) = (Some(self.handle(key)), Some(location));
             entry.name = self.name_of(key).map(|name| Box::from(&*name));
+            let is_older = key.soon_number().is_some_and(|number| number < first_of_tick);
+            (entry.age, entry.runs) = (Some(is_older.into()), Some(0));
             entry
         }));
     }
@@ -184,20 +185,32 @@ impl<S> LoopHandle<S> {
             (entry.keeps_alive, entry.location) = (true, location);
             entry
         };
-        let message = |location| pending(EntryKind::Message, Some(location));
+        let message = |location| {
+            let mut entry = pending(EntryKind::Message, Some(location));
+            entry.runs = Some(0);
+            entry
+        };
         entries.extend(self.shared.messages.borrow().locations().map(message));
         let inbox = &self.shared.inbox;
         inbox.for_each(|(_, location)| entries.push(message(*location)));
         self.core().agenda.for_each_failure(|location| {
             entries.push(pending(EntryKind::Report, location));
         });
-        let senders = inbox.senders();
-        if senders > 0 {
+        if inbox.has_senders() {
+            self.list_remotes(entries);
+        }
+    }
+
+    fn list_remotes(&self, entries: &mut Vec<Entry>) {
+        let tick = self.core().tick();
+        self.shared.remotes.for_each(|site, remotes| {
             let mut entry = Entry::new(EntryKind::Remotes, EntryState::Waiting);
             entry.keeps_alive = true;
-            entry.details_mut().count = Some(senders);
+            entry.location = Some(site.location);
+            entry.age = Some(tick.saturating_sub(site.made_in));
+            entry.details_mut().count = Some(remotes);
             entries.push(entry);
-        }
+        });
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) trait TaskLayer {
     fn list(&self, times: Times, entries: &mut Vec<Entry>);
     /// Adds the numbers of tasks by place.
     fn count_by_place(&self, places: &mut Places);
+    /// Keeps the ages of descriptors. Called in one of 2^30 ticks.
+    fn refresh_ages(&self);
     /// Cancels a task. Returns false if it has ended, or was cancelled before.
     fn cancel(&self, key: Key) -> bool;
     /// Returns true if `key` keeps [`run`](crate::EventLoop::run) going.

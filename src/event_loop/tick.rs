@@ -344,6 +344,7 @@ impl<S> EventLoop<S> {
 
     #[cold]
     fn run_hooks_of(&mut self, hook: Hook) {
+        self.handle.shared.soon.borrow_mut().note_hooks(self.core.tick());
         // A separate list, because hooks add and remove hooks. It is kept for its memory.
         let mut due = mem::take(&mut self.due_hooks);
         self.core.hooks.for_each(hook, |key| due.push(key));

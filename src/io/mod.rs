@@ -34,6 +34,7 @@ pub(crate) mod source;
 mod transfer;
 mod transferred;
 mod waiter;
+mod watched_by;
 
 pub use self::async_io::{AsyncRead, AsyncWrite};
 pub use self::buf_reader::{BufReader, Lines};

@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::RawFd;
+use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -18,6 +19,7 @@ use mainspring_sys::nonblocking::{self, BlockingMode};
 use mainspring_sys::{Interest, Readiness, TriggerMode, fd};
 
 use super::transferred::Transferred;
+use super::watched_by::WatchedBy;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::task::{Tasks, Ticket, budget, current};
@@ -26,6 +28,9 @@ use crate::watchers::{FdOwnership, visible};
 /// Steps that calls on one fd may take in a tick: 64 calls, or 256 KiB. See [`budget`].
 const STEPS: u32 = 64;
 
+// The place lies where the key does, so that a registration is not larger.
+const _: () = assert!(size_of::<Registration>() <= 64);
+
 /// An fd, and its registration with a loop.
 pub(super) struct Registration {
     fd: RawFd,
@@ -33,9 +38,7 @@ pub(super) struct Registration {
     interest: Cell<Interest>,
     mode: TriggerMode,
     ownership: FdOwnership,
-    /// Number of the loop that watches the fd, and the fd's key there; `None` before the first
-    /// wait.
-    watched: Cell<Option<(u32, Key)>>,
+    watched: Cell<WatchedBy>,
     /// The way in which calls on the file are kept from blocking.
     blocking: BlockingMode,
     /// The tick of the latest call, and the steps that calls have taken in it.
@@ -47,19 +50,21 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    /// Creates a registration without a loop. Calls on the file do not block.
+    /// Creates a registration without a loop, for the caller at `location`. Calls on the file do
+    /// not block.
     pub(super) fn new(
         fd: RawFd,
         interest: Interest,
         blocking: BlockingMode,
         ownership: FdOwnership,
+        location: &'static Location<'static>,
     ) -> Registration {
         Registration {
             fd,
             interest: Cell::new(interest),
             mode: TriggerMode::Edge,
             ownership,
-            watched: Cell::new(None),
+            watched: Cell::new(WatchedBy::None(Some(location))),
             blocking,
             steps: Cell::new((0, 0)),
             poll_tickets: [const { Ticket::new() }; 2],
@@ -74,7 +79,7 @@ impl Registration {
 
     /// See [`Io::watched`](super::Io::watched).
     pub(super) fn watch_now(&self) {
-        if self.watched.get().is_none() {
+        if self.watched.get().loop_and_key().is_none() {
             let _ = self.watch_here(); // The first wait tries again, and returns the error.
         }
     }
@@ -146,7 +151,7 @@ impl Registration {
         loop {
             // Keeps the loop of `watched` alive if it is not the running one.
             let elsewhere;
-            let watched = match (self.watched.get(), &running) {
+            let watched = match (self.watched.get().loop_and_key(), &running) {
                 (Some((id, key)), Some(tasks)) if tasks.loop_id() == id => Some((&**tasks, key)),
                 // Never watched: the call is tried first, which often needs no loop at all.
                 (None, _) => None,
@@ -234,7 +239,7 @@ impl Registration {
     /// Returns true if another loop than `running` watches the fd.
     #[inline]
     fn is_elsewhere(&self, running: &Tasks) -> bool {
-        self.watched.get().is_some_and(|(id, _)| id != running.loop_id())
+        self.watched.get().loop_and_key().is_some_and(|(id, _)| id != running.loop_id())
     }
 
     /// Ends the registration with another loop, so that the running loop can begin its own. The
@@ -258,8 +263,7 @@ impl Registration {
             let source = io::Error::new(io::ErrorKind::ResourceBusy, why);
             return Err(Error::Watch { operation: "watch", fd: self.fd, source });
         }
-        tasks.unwatch_io(key);
-        self.watched.set(None);
+        self.watched.set(WatchedBy::None(tasks.unwatch_io(key)));
         Ok(())
     }
 
@@ -338,11 +342,11 @@ impl Registration {
     /// watch the fd.
     #[inline]
     fn find_loop(&self) -> Option<(Rc<Tasks>, Key)> {
-        let (id, key) = self.watched.get()?;
+        let (id, key) = self.watched.get().loop_and_key()?;
         match current::find(id) {
             Some(tasks) => Some((tasks, key)),
             None => {
-                self.watched.set(None);
+                self.watched.set(WatchedBy::None(None));
                 None
             }
         }
@@ -352,13 +356,15 @@ impl Registration {
     fn watch_here(&self) -> Result<(Rc<Tasks>, Key)> {
         let tasks = current::running_for("mainspring::Io")?;
         let key = self.register(&tasks)?;
-        self.watched.set(Some((tasks.loop_id(), key)));
+        self.watched.set(WatchedBy::Loop(tasks.loop_id(), key));
         Ok((tasks, key))
     }
 
     /// Registers the fd; without `PRIORITY` if the selector does not support that.
     fn register(&self, tasks: &Tasks) -> Result<Key> {
-        let register = || tasks.watch_io(self.fd, self.interest.get(), self.mode, self.ownership);
+        let location = self.watched.get().location();
+        let interest = || self.interest.get();
+        let register = || tasks.watch_io(self.fd, interest(), self.mode, self.ownership, location);
         match register() {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 self.interest.set(self.interest.get() - Interest::PRIORITY);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::panic::Location;
 use std::task::{Context, Poll};
 
 use mainspring_sys::nonblocking::{self, BlockingMode};
@@ -101,6 +102,7 @@ impl<T: AsFd> Io<T> {
     /// assert_eq!(&buffer[..count], b"hello");
     /// # Ok::<(), mainspring::Error>(())
     /// ```
+    #[track_caller]
     pub fn new(source: T) -> Result<Io<T>> {
         Io::with_interest(source, Interest::READABLE | Interest::WRITABLE)
     }
@@ -113,7 +115,17 @@ impl<T: AsFd> Io<T> {
     /// # Errors
     ///
     /// [`Error::Watch`] names the fd. An empty `interest` is an error, too. The source is dropped.
+    #[track_caller]
     pub fn with_interest(source: T, interest: Interest) -> Result<Io<T>> {
+        Io::with_interest_at(source, interest, Location::caller())
+    }
+
+    /// Creates an `Io` like [`with_interest`](Io::with_interest), for the caller at `location`.
+    pub(crate) fn with_interest_at(
+        source: T,
+        interest: Interest,
+        location: &'static Location<'static>,
+    ) -> Result<Io<T>> {
         let fd = source.as_fd().as_raw_fd();
         let refused = |source| Error::Watch { operation: "watch", fd, source };
         if interest.is_empty() {
@@ -121,15 +133,19 @@ impl<T: AsFd> Io<T> {
         }
         let blocking = nonblocking::begin(source.as_fd()).map_err(refused)?;
         let ownership = FdOwnership::of_borrowing::<T>();
-        let registration = Registration::new(fd, interest, blocking, ownership);
+        let registration = Registration::new(fd, interest, blocking, ownership, location);
         Ok(Io { registration, source })
     }
 
-    /// Creates an `Io` for a source that is already non-blocking and owns its fd.
-    pub(crate) fn nonblocking(source: T, interest: Interest) -> Io<T> {
+    /// Creates an `Io` for the caller at `location`. The source is non-blocking and owns its fd.
+    pub(crate) fn nonblocking(
+        source: T,
+        interest: Interest,
+        location: &'static Location<'static>,
+    ) -> Io<T> {
         let fd = source.as_fd().as_raw_fd();
         let (never, owned) = (BlockingMode::NonBlocking, FdOwnership::Owned);
-        Io { registration: Registration::new(fd, interest, never, owned), source }
+        Io { registration: Registration::new(fd, interest, never, owned, location), source }
     }
 }
 

@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -31,6 +32,8 @@ const BATCH: usize = 2;
 /// A listening socket of tasks.
 pub(super) struct TaskListener {
     io: Io<OwnedFd>,
+    /// The call that made the listener, for its connections.
+    location: &'static Location<'static>,
     limit: Rc<ConnectionLimit>,
     reserve: RefCell<ReserveFd>,
     policy: RefCell<AcceptPolicy>,
@@ -39,27 +42,32 @@ pub(super) struct TaskListener {
 }
 
 impl TaskListener {
+    #[track_caller]
     pub(super) fn bind(address: &Address, options: &ListenOptions) -> Result<TaskListener> {
         TaskListener::from_nonblocking(listen(address, options)?)
     }
 
     /// Takes over a listening socket that is non-blocking already, and owned by this process.
+    #[track_caller]
     pub(super) fn from_nonblocking(fd: OwnedFd) -> Result<TaskListener> {
-        TaskListener::of(Io::nonblocking(fd, Interest::READABLE))
+        let location = Location::caller();
+        TaskListener::of(Io::nonblocking(fd, Interest::READABLE, location), location)
     }
 
     /// Takes over a listening socket that may be blocking.
+    #[track_caller]
     pub(super) fn new(fd: OwnedFd) -> Result<TaskListener> {
-        TaskListener::of(Io::with_interest(fd, Interest::READABLE)?)
+        TaskListener::of(Io::with_interest(fd, Interest::READABLE)?, Location::caller())
     }
 
     /// Watches the listener level-triggered. With edges, each burst would end in one more accept(2)
     /// that finds the backlog empty.
-    fn of(io: Io<OwnedFd>) -> Result<TaskListener> {
+    fn of(io: Io<OwnedFd>, location: &'static Location<'static>) -> Result<TaskListener> {
         let reserve = ReserveFd::new(&io)
             .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
         Ok(TaskListener {
             io: io.by_level(),
+            location,
             limit: ConnectionLimit::new(),
             reserve: RefCell::new(reserve),
             policy: RefCell::new(AcceptPolicy::new(0)),
@@ -75,6 +83,11 @@ impl TaskListener {
             fd: self.fd(),
             source,
         })
+    }
+
+    /// Returns the place of the call that made the listener. Its connections have the same one.
+    pub(super) fn location(&self) -> &'static Location<'static> {
+        self.location
     }
 
     /// Returns the count of open streams, and its limit.

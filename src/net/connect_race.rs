@@ -6,6 +6,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,9 +22,14 @@ use crate::task::{Sleep, sleep};
 /// delay" of RFC 8305.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to the first of `addresses` that answers, and ends the other attempts.
-pub(super) async fn race(addresses: &[SocketAddr]) -> Result<ConnectedSocket> {
+/// Connects to the first of `addresses` that answers, and ends the other attempts. The caller is at
+/// `location`.
+pub(super) async fn race(
+    addresses: &[SocketAddr],
+    location: &'static Location<'static>,
+) -> Result<ConnectedSocket> {
     let mut race = Race {
+        location,
         waiting: interleaved(addresses).into_iter(),
         attempts: Vec::new(),
         failures: Vec::new(),
@@ -53,6 +59,7 @@ fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 
 /// The state of a race.
 struct Race {
+    location: &'static Location<'static>,
     /// Addresses without an attempt so far.
     waiting: std::vec::IntoIter<SocketAddr>,
     attempts: Vec<Attempt>,
@@ -68,8 +75,8 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn new(address: SocketAddr) -> Attempt {
-        let connecting = Box::pin(async move { attempt(None, &address.into()).await });
+    fn new(address: SocketAddr, location: &'static Location<'static>) -> Attempt {
+        let connecting = Box::pin(async move { attempt(None, &address.into(), location).await });
         Attempt { address, connecting }
     }
 }
@@ -93,7 +100,8 @@ impl Race {
             if !has_failed && !is_idle && Pin::new(&mut self.next_attempt).poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            self.attempts.extend(self.waiting.next().map(Attempt::new));
+            let next = self.waiting.next().map(|address| Attempt::new(address, self.location));
+            self.attempts.extend(next);
             self.next_attempt = sleep(ATTEMPT_DELAY);
         }
     }

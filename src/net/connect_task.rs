@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::io;
+use std::panic::Location;
 use std::time::Duration;
 
 use mainspring_sys::socket::{Address, Connecting};
@@ -14,10 +15,14 @@ use crate::error::Result;
 use crate::structured::timeout;
 use crate::task::budget;
 
-/// Connects to `remote`, from the address `local` if there is one. Dropping the future closes the
-/// socket.
-pub(super) async fn connect(local: Option<&Address>, remote: &Address) -> Result<ConnectedSocket> {
-    let connected = attempt(local, remote).await;
+/// Connects to `remote`, from the address `local` if there is one, for the caller at `location`.
+/// Dropping the future closes the socket.
+pub(super) async fn connect(
+    local: Option<&Address>,
+    remote: &Address,
+    location: &'static Location<'static>,
+) -> Result<ConnectedSocket> {
+    let connected = attempt(local, remote, location).await;
     connected.map_err(|source| match local {
         Some(local) => connect::failed(format_args!("{remote} from {local}"), source),
         None => connect::failed(remote, source),
@@ -28,6 +33,7 @@ pub(super) async fn connect(local: Option<&Address>, remote: &Address) -> Result
 pub(super) async fn attempt(
     local: Option<&Address>,
     remote: &Address,
+    location: &'static Location<'static>,
 ) -> io::Result<ConnectedSocket> {
     let wrap = match remote {
         Address::Inet(_) => ConnectedSocket::tcp,
@@ -35,9 +41,9 @@ pub(super) async fn attempt(
     };
     budget::step().await; // A Unix socket connects at once, and a refusal may come at once.
     match connect::begin(local, remote)? {
-        Connecting::Done(fd) => Ok(wrap(Socket::new(fd))),
+        Connecting::Done(fd) => Ok(wrap(Socket::new(fd), location)),
         Connecting::InProgress(fd) => {
-            let stream = wrap(Socket::new(fd));
+            let stream = wrap(Socket::new(fd), location);
             stream.write_with(|socket| connect::finish(socket)).await?;
             Ok(stream)
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::Location;
 use std::task::{Context, Poll};
 
 use mainspring_sys::socket;
@@ -46,13 +47,14 @@ impl ConnectedSocket {
     /// It is also watched for urgent data. A read stops short there, which would otherwise mean
     /// that nothing more can be read. A read of a Unix socket stops short at passed descriptors,
     /// which no readiness reports, so there a short read is always followed by another one.
-    pub(super) fn tcp(socket: Socket) -> ConnectedSocket {
-        ConnectedSocket::new(Io::nonblocking(socket, READ | WRITE | Interest::PRIORITY))
+    pub(super) fn tcp(socket: Socket, location: &'static Location<'static>) -> ConnectedSocket {
+        let interest = READ | WRITE | Interest::PRIORITY;
+        ConnectedSocket::new(Io::nonblocking(socket, interest, location))
     }
 
     /// Creates a Unix socket of `socket`, which is non-blocking already.
-    pub(super) fn unix(socket: Socket) -> ConnectedSocket {
-        ConnectedSocket::new(Io::nonblocking(socket, READ | WRITE))
+    pub(super) fn unix(socket: Socket, location: &'static Location<'static>) -> ConnectedSocket {
+        ConnectedSocket::new(Io::nonblocking(socket, READ | WRITE, location))
     }
 
     /// Adds the permit of the listener that has accepted the socket, and watches the socket at

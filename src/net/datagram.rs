@@ -286,6 +286,7 @@ macro_rules! methods {
         impl TryFrom<$std> for $type {
             type Error = Error;
 
+            #[track_caller]
             fn try_from(socket: $std) -> Result<$type> {
                 $type::from_std(socket)
             }

@@ -12,9 +12,9 @@ use mainspring_sys::socket;
 
 use super::host::Host;
 use crate::awaits::pending;
-use crate::blocking::{BlockingPool, Job};
+use crate::blocking::{BlockingPool, Job, JobBuilder};
 use crate::error::{Error, Result};
-use crate::task::{budget, current};
+use crate::task::{budget, current, job_of};
 
 /// Looks up the addresses of a host in the running loop's blocking pool. The future returns at
 /// least one address, in the order in which to try them. Reports of a stuck lookup name the line of
@@ -71,7 +71,7 @@ pub fn lookup_name(address: impl Into<SocketAddr>) -> impl Future<Output = Resul
     async move {
         budget::step().await;
         let tasks = current::running_for("mainspring::net::lookup_name")?;
-        let job = tasks.core.blocking_pool().job().lookup().name(format!("name of {address}"));
+        let job = job_of(&tasks.core).lookup().name(format!("name of {address}"));
         job.at(caller)
             .submit(move || {
                 socket::host_name(address).map_err(|source| {
@@ -141,7 +141,7 @@ impl Future for Lookup {
             ready!(budget::metered(context, |_| Poll::Ready(())));
             let (host, caller) = (host.take().expect(POLLED)?, *caller);
             let tasks = current::running_for("mainspring::net::lookup_host")?;
-            *self = host.lookup_at(caller, tasks.core.blocking_pool())?;
+            *self = host.lookup_by(job_of(&tasks.core).at(caller))?;
         }
         match &mut self.0 {
             Progress::Waiting(..) => unreachable!("the lookup was started above"),
@@ -175,19 +175,15 @@ impl Host {
     /// Same as [`JobBuilder::submit`](crate::JobBuilder::submit).
     #[track_caller]
     pub fn lookup(&self, pool: &BlockingPool) -> Result<Lookup> {
-        self.lookup_at(Location::caller(), pool)
+        self.lookup_by(pool.job().at(Location::caller()))
     }
 
-    fn lookup_at(
-        &self,
-        location: &'static Location<'static>,
-        pool: &BlockingPool,
-    ) -> Result<Lookup> {
+    fn lookup_by(&self, job: JobBuilder<'_>) -> Result<Lookup> {
         if let Some(address) = self.address() {
             return Ok(Lookup(Progress::Known(address)));
         }
         let host = self.clone();
-        let job = pool.job().lookup().name(format!("lookup of {host}")).at(location);
+        let job = job.lookup().name(format!("lookup of {host}"));
         let job = job.submit(move || host.resolve())?;
         Ok(Lookup(Progress::Started(job)))
     }

@@ -109,6 +109,7 @@ impl TcpListener {
     ///
     /// [`Error::Listen`] with the address; [`Error::Create`] if no descriptor is left for the
     /// reserve; `InvalidInput` if the value is not an internet address.
+    #[track_caller]
     pub fn bind(address: impl IntoAddress) -> Result<TcpListener> {
         TcpListener::bind_with(address, &ListenOptions::default())
     }
@@ -118,6 +119,7 @@ impl TcpListener {
     /// # Errors
     ///
     /// Same as [`bind`](TcpListener::bind).
+    #[track_caller]
     pub fn bind_with(address: impl IntoAddress, options: &ListenOptions) -> Result<TcpListener> {
         let address = Address::Inet(inet(&address.into_address()?)?);
         let listener = TaskListener::bind(&address, options)?;
@@ -132,6 +134,7 @@ impl TcpListener {
     ///
     /// [`Error::Watch`] if it cannot be made non-blocking, or is not a socket; [`Error::Create`];
     /// `InvalidInput` for a socket of another family.
+    #[track_caller]
     pub fn from_std(listener: std::net::TcpListener) -> Result<TcpListener> {
         let listener = TaskListener::new(listener.into())?;
         inet(&listener.prepare()?)?;
@@ -170,7 +173,8 @@ impl TcpListener {
         located(|| "accept", async move {
             let (fd, from, permit) = self.listener.accept().await?;
             let from = inet(&from)?;
-            Ok((TcpStream::new(ConnectedSocket::tcp(Socket::new(fd)).accepted(permit)), from))
+            let socket = ConnectedSocket::tcp(Socket::new(fd), self.listener.location());
+            Ok((TcpStream::new(socket.accepted(permit)), from))
         })
     }
 
@@ -247,6 +251,7 @@ impl AsFd for TcpListener {
 impl TryFrom<std::net::TcpListener> for TcpListener {
     type Error = Error;
 
+    #[track_caller]
     fn try_from(listener: std::net::TcpListener) -> Result<TcpListener> {
         TcpListener::from_std(listener)
     }

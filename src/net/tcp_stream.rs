@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::Location;
 use std::time::Duration;
 
 use mainspring_sys::Interest;
@@ -42,11 +43,13 @@ impl TcpStream {
     ///
     /// [`Error::Connect`]: refused, reset, unreachable, no descriptors. `InvalidInput` if the value
     /// is not an internet address.
+    #[track_caller]
     pub fn connect(address: impl IntoAddress) -> impl Future<Output = Result<TcpStream>> {
+        let location = Location::caller();
         located(|| "connect", async move {
             budget::step().await; // An address that is refused is ready at once.
             let address = inet(&address.into_address()?)?;
-            Ok(TcpStream { socket: connect(None, &address.into()).await? })
+            Ok(TcpStream { socket: connect(None, &address.into(), location).await? })
         })
     }
 
@@ -66,15 +69,17 @@ impl TcpStream {
     ///
     /// [`Error::Connect`] with the error of bind(2) if `local` cannot be bound; the errors of
     /// [`connect`](TcpStream::connect).
+    #[track_caller]
     pub fn connect_from(
         local: impl IntoAddress,
         remote: impl IntoAddress,
     ) -> impl Future<Output = Result<TcpStream>> {
+        let location = Location::caller();
         located(|| "connect_from", async move {
             budget::step().await;
             let local = inet(&local.into_address()?)?.into();
             let remote = inet(&remote.into_address()?)?.into();
-            Ok(TcpStream { socket: connect(Some(&local), &remote).await? })
+            Ok(TcpStream { socket: connect(Some(&local), &remote, location).await? })
         })
     }
 
@@ -83,14 +88,18 @@ impl TcpStream {
     /// # Errors
     ///
     /// [`Error::Connect`] with `TimedOut`; the errors of [`connect`](TcpStream::connect).
+    #[track_caller]
     pub fn connect_timeout(
         address: impl IntoAddress,
         limit: Duration,
     ) -> impl Future<Output = Result<TcpStream>> {
+        let location = Location::caller();
         located(|| "connect_timeout", async move {
             budget::step().await;
             let address = inet(&address.into_address()?)?;
-            within(limit, address, TcpStream::connect(address)).await
+            let to = address.into();
+            let socket = within(limit, address, connect(None, &to, location)).await?;
+            Ok(TcpStream { socket })
         })
     }
 
@@ -118,13 +127,15 @@ impl TcpStream {
     /// assert_eq!(stream.peer_addr()?, addresses[1]);
     /// # Ok::<(), mainspring::Error>(())
     /// ```
+    #[track_caller]
     pub fn connect_any(
         addresses: &[SocketAddr],
         limit: Duration,
     ) -> impl Future<Output = Result<TcpStream>> {
+        let location = Location::caller();
         located(|| "connect_any", async move {
             budget::step().await;
-            let socket = within(limit, listed(addresses), race(addresses)).await?;
+            let socket = within(limit, listed(addresses), race(addresses, location)).await?;
             Ok(TcpStream { socket })
         })
     }
@@ -152,10 +163,11 @@ impl TcpStream {
             Ok(host) => Ok((host.to_string(), lookup_host::<Host>(host))),
             Err(error) => Err(Error::from(error)),
         };
+        let location = Location::caller();
         located(|| "connect_host", async move {
             budget::step().await;
             let (host, lookup) = lookup?;
-            let connecting = async { race(&lookup.await?).await };
+            let connecting = async { race(&lookup.await?, location).await };
             let socket = within(limit, host, connecting).await?;
             Ok(TcpStream { socket })
         })
@@ -166,6 +178,7 @@ impl TcpStream {
     /// # Errors
     ///
     /// [`Error::Watch`] if it cannot be made non-blocking.
+    #[track_caller]
     pub fn from_std(stream: std::net::TcpStream) -> Result<TcpStream> {
         let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
         let io = Io::with_interest(Socket::new(OwnedFd::from(stream)), interest)?;
@@ -236,6 +249,7 @@ impl AsFd for TcpStream {
 impl TryFrom<std::net::TcpStream> for TcpStream {
     type Error = Error;
 
+    #[track_caller]
     fn try_from(stream: std::net::TcpStream) -> Result<TcpStream> {
         TcpStream::from_std(stream)
     }

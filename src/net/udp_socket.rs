@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, UdpSocket as StdSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::Location;
 
 use mainspring_sys::socket::{self, Address, BindOptions};
 use mainspring_sys::{Interest, Readiness};
@@ -51,6 +52,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// [`Error::Bind`] with the address; `InvalidInput` if the value is not an internet address.
+    #[track_caller]
     pub fn bind(address: impl IntoAddress) -> Result<UdpSocket> {
         UdpSocket::bind_with(address, &BindOptions::default())
     }
@@ -60,13 +62,14 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Same as [`bind`](UdpSocket::bind).
+    #[track_caller]
     pub fn bind_with(address: impl IntoAddress, options: &BindOptions) -> Result<UdpSocket> {
         let address = Address::Inet(inet(&address.into_address()?)?);
         let fd = socket::bind_datagram(&address, options)
             .map_err(|source| Error::Bind { address: address.to_string(), source })?;
         let both = Interest::READABLE | Interest::WRITABLE;
         Ok(UdpSocket {
-            io: Io::nonblocking(StdSocket::from(fd), both),
+            io: Io::nonblocking(StdSocket::from(fd), both, Location::caller()),
             batching: Batching::default(),
         })
     }
@@ -76,6 +79,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// [`Error::Watch`] if it cannot be made non-blocking.
+    #[track_caller]
     pub fn from_std(socket: StdSocket) -> Result<UdpSocket> {
         Ok(UdpSocket { io: Io::new(socket)?, batching: Batching::default() })
     }

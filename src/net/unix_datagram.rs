@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram as StdSocket;
+use std::panic::Location;
 
 use mainspring_sys::socket::{self, Address, BindOptions, UnixAddress};
 use mainspring_sys::{Interest, Readiness};
@@ -31,6 +32,7 @@ impl UnixDatagram {
     ///
     /// [`Error::Bind`] with the address; `InvalidInput` if the value is not the address of a Unix
     /// socket.
+    #[track_caller]
     pub fn bind(address: impl IntoAddress) -> Result<UnixDatagram> {
         UnixDatagram::bind_with(address, &BindOptions::default())
     }
@@ -40,13 +42,14 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// Same as [`bind`](UnixDatagram::bind).
+    #[track_caller]
     pub fn bind_with(address: impl IntoAddress, options: &BindOptions) -> Result<UnixDatagram> {
         let address = Address::Unix(unix(&address.into_address()?)?);
         let fd = socket::bind_datagram(&address, options)
             .map_err(|source| Error::Bind { address: address.to_string(), source })?;
         let both = Interest::READABLE | Interest::WRITABLE;
         Ok(UnixDatagram {
-            io: Io::nonblocking(StdSocket::from(fd), both),
+            io: Io::nonblocking(StdSocket::from(fd), both, Location::caller()),
             batching: Batching::default(),
         })
     }
@@ -56,6 +59,7 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// The errors of socket(2).
+    #[track_caller]
     pub fn unbound() -> Result<UnixDatagram> {
         UnixDatagram::from_new(StdSocket::unbound()?)
     }
@@ -65,16 +69,19 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// The errors of socketpair(2).
+    #[track_caller]
     pub fn pair() -> Result<(UnixDatagram, UnixDatagram)> {
         let (one, other) = StdSocket::pair()?;
         Ok((UnixDatagram::from_new(one)?, UnixDatagram::from_new(other)?))
     }
 
     /// Takes over a socket that no other process shares.
+    #[track_caller]
     fn from_new(socket: StdSocket) -> Result<UnixDatagram> {
         socket.set_nonblocking(true)?;
         let both = Interest::READABLE | Interest::WRITABLE;
-        Ok(UnixDatagram { io: Io::nonblocking(socket, both), batching: Batching::default() })
+        let io = Io::nonblocking(socket, both, Location::caller());
+        Ok(UnixDatagram { io, batching: Batching::default() })
     }
 
     /// Takes over a std socket, and makes it non-blocking.
@@ -82,6 +89,7 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// [`Error::Watch`] if it cannot be made non-blocking.
+    #[track_caller]
     pub fn from_std(socket: StdSocket) -> Result<UnixDatagram> {
         Ok(UnixDatagram { io: Io::new(socket)?, batching: Batching::default() })
     }

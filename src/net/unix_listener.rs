@@ -30,6 +30,7 @@ impl UnixListener {
     /// [`Error::Listen`] with the address. An existing file is an error; it is never removed.
     /// [`Error::Create`] if no descriptor is left for the reserve; `InvalidInput` if the value is
     /// not the address of a Unix socket.
+    #[track_caller]
     pub fn bind(address: impl IntoAddress) -> Result<UnixListener> {
         UnixListener::bind_with(address, &ListenOptions::default())
     }
@@ -39,6 +40,7 @@ impl UnixListener {
     /// # Errors
     ///
     /// Same as [`bind`](UnixListener::bind).
+    #[track_caller]
     pub fn bind_with(address: impl IntoAddress, options: &ListenOptions) -> Result<UnixListener> {
         let address = Address::Unix(unix(&address.into_address()?)?);
         Ok(UnixListener { listener: TaskListener::bind(&address, options)? })
@@ -50,6 +52,7 @@ impl UnixListener {
     ///
     /// [`Error::Watch`] if it cannot be made non-blocking, or is not a socket; [`Error::Create`];
     /// `InvalidInput` for a socket of another family.
+    #[track_caller]
     pub fn from_std(listener: StdListener) -> Result<UnixListener> {
         let listener = TaskListener::new(listener.into())?;
         unix(&listener.prepare()?)?;
@@ -72,7 +75,8 @@ impl UnixListener {
         located(|| "accept", async move {
             let (fd, from, permit) = self.listener.accept().await?;
             let from = unix(&from)?;
-            Ok((UnixStream::new(ConnectedSocket::unix(Socket::new(fd)).accepted(permit)), from))
+            let socket = ConnectedSocket::unix(Socket::new(fd), self.listener.location());
+            Ok((UnixStream::new(socket.accepted(permit)), from))
         })
     }
 
@@ -145,6 +149,7 @@ impl AsFd for UnixListener {
 impl TryFrom<StdListener> for UnixListener {
     type Error = Error;
 
+    #[track_caller]
     fn try_from(listener: StdListener) -> Result<UnixListener> {
         UnixListener::from_std(listener)
     }

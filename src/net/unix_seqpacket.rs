@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::Location;
 
 use mainspring_sys::Interest;
 use mainspring_sys::socket::{self, ListenOptions, PeerCredentials, UnixAddress};
@@ -48,9 +49,9 @@ pub struct UnixSeqpacket {
 }
 
 impl UnixSeqpacket {
-    fn from_nonblocking(fd: OwnedFd) -> UnixSeqpacket {
+    fn from_nonblocking(fd: OwnedFd, location: &'static Location<'static>) -> UnixSeqpacket {
         let both = Interest::READABLE | Interest::WRITABLE;
-        UnixSeqpacket { io: Io::nonblocking(Socket::new(fd), both) }
+        UnixSeqpacket { io: Io::nonblocking(Socket::new(fd), both, location) }
     }
 
     /// Connects to `address`.
@@ -59,14 +60,15 @@ impl UnixSeqpacket {
     ///
     /// [`Error::Connect`]: refused, no such file, `ResourceBusy` if the listener's backlog is full,
     /// and `Unsupported`. `InvalidInput` if the value is not the address of a Unix socket.
+    #[track_caller]
     pub fn connect(address: impl IntoAddress) -> impl Future<Output = Result<UnixSeqpacket>> {
+        let location = Location::caller();
         located(|| "connect", async move {
             budget::step().await;
             let address = unix(&address.into_address()?)?;
             let connected = socket::connect_seqpacket(&address);
-            Ok(UnixSeqpacket::from_nonblocking(
-                connected.map_err(|source| connect::failed(address, source))?,
-            ))
+            let fd = connected.map_err(|source| connect::failed(address, source))?;
+            Ok(UnixSeqpacket::from_nonblocking(fd, location))
         })
     }
 
@@ -75,9 +77,14 @@ impl UnixSeqpacket {
     /// # Errors
     ///
     /// The errors of socketpair(2): the process or the system is out of descriptors. `Unsupported`.
+    #[track_caller]
     pub fn pair() -> Result<(UnixSeqpacket, UnixSeqpacket)> {
         let (one, other) = socket::seqpacket_pair()?;
-        Ok((UnixSeqpacket::from_nonblocking(one), UnixSeqpacket::from_nonblocking(other)))
+        let location = Location::caller();
+        Ok((
+            UnixSeqpacket::from_nonblocking(one, location),
+            UnixSeqpacket::from_nonblocking(other, location),
+        ))
     }
 
     /// Takes over a connected seqpacket socket, for example an inherited one. It becomes
@@ -86,6 +93,7 @@ impl UnixSeqpacket {
     /// # Errors
     ///
     /// [`Error::Watch`] if it cannot be made non-blocking.
+    #[track_caller]
     pub fn from_fd(fd: OwnedFd) -> Result<UnixSeqpacket> {
         Ok(UnixSeqpacket { io: Io::new(Socket::new(fd))? })
     }
@@ -233,6 +241,7 @@ impl UnixSeqpacketListener {
     /// # Errors
     ///
     /// The errors of [`UnixListener::bind`](super::UnixListener::bind); `Unsupported`.
+    #[track_caller]
     pub fn bind(address: impl IntoAddress) -> Result<UnixSeqpacketListener> {
         UnixSeqpacketListener::bind_with(address, &ListenOptions::default())
     }
@@ -242,6 +251,7 @@ impl UnixSeqpacketListener {
     /// # Errors
     ///
     /// Same as [`bind`](UnixSeqpacketListener::bind).
+    #[track_caller]
     pub fn bind_with(
         address: impl IntoAddress,
         options: &ListenOptions,
@@ -262,7 +272,7 @@ impl UnixSeqpacketListener {
     pub fn accept(&self) -> impl Future<Output = Result<(UnixSeqpacket, UnixAddress)>> {
         located(|| "accept", async move {
             let (fd, from, _no_limit) = self.listener.accept().await?;
-            Ok((UnixSeqpacket::from_nonblocking(fd), unix(&from)?))
+            Ok((UnixSeqpacket::from_nonblocking(fd, self.listener.location()), unix(&from)?))
         })
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
+use std::panic::Location;
 use std::time::Duration;
 
 use mainspring_sys::Interest;
@@ -53,11 +54,13 @@ impl UnixStream {
     ///
     /// [`Error::Connect`]: refused, no such file, and `ResourceBusy` if the listener's backlog is
     /// full. `InvalidInput` if the value is not the address of a Unix socket.
+    #[track_caller]
     pub fn connect(address: impl IntoAddress) -> impl Future<Output = Result<UnixStream>> {
+        let location = Location::caller();
         located(|| "connect", async move {
             budget::step().await;
             let address = unix(&address.into_address()?)?;
-            Ok(UnixStream { socket: connect(None, &address.into()).await? })
+            Ok(UnixStream { socket: connect(None, &address.into(), location).await? })
         })
     }
 
@@ -67,15 +70,17 @@ impl UnixStream {
     ///
     /// [`Error::Connect`] with the error of bind(2) if `local` cannot be bound; the errors of
     /// [`connect`](UnixStream::connect).
+    #[track_caller]
     pub fn connect_from(
         local: impl IntoAddress,
         remote: impl IntoAddress,
     ) -> impl Future<Output = Result<UnixStream>> {
+        let location = Location::caller();
         located(|| "connect_from", async move {
             budget::step().await;
             let local = unix(&local.into_address()?)?.into();
             let remote = unix(&remote.into_address()?)?.into();
-            Ok(UnixStream { socket: connect(Some(&local), &remote).await? })
+            Ok(UnixStream { socket: connect(Some(&local), &remote, location).await? })
         })
     }
 
@@ -98,14 +103,18 @@ impl UnixStream {
     /// # Errors
     ///
     /// [`Error::Connect`] with `TimedOut`; the errors of [`connect`](UnixStream::connect).
+    #[track_caller]
     pub fn connect_timeout(
         address: impl IntoAddress,
         limit: Duration,
     ) -> impl Future<Output = Result<UnixStream>> {
+        let location = Location::caller();
         located(|| "connect_timeout", async move {
             budget::step().await;
             let address = unix(&address.into_address()?)?;
-            within(limit, &address, UnixStream::connect(&address)).await
+            let to = address.clone().into();
+            let socket = within(limit, address, connect(None, &to, location)).await?;
+            Ok(UnixStream { socket })
         })
     }
 
@@ -114,6 +123,7 @@ impl UnixStream {
     /// # Errors
     ///
     /// The errors of socketpair(2): the process or the system is out of descriptors.
+    #[track_caller]
     pub fn pair() -> Result<(UnixStream, UnixStream)> {
         let (one, other) = StdStream::pair()?;
         // Not `from_std`, which would look for other owners of the non-blocking flag.
@@ -121,9 +131,11 @@ impl UnixStream {
     }
 
     /// Takes over a socket that no other process shares.
+    #[track_caller]
     fn from_new(stream: StdStream) -> Result<UnixStream> {
         stream.set_nonblocking(true)?;
-        Ok(UnixStream { socket: ConnectedSocket::unix(Socket::new(OwnedFd::from(stream))) })
+        let socket = Socket::new(OwnedFd::from(stream));
+        Ok(UnixStream { socket: ConnectedSocket::unix(socket, Location::caller()) })
     }
 
     /// Takes over a std stream, and makes it non-blocking.
@@ -131,6 +143,7 @@ impl UnixStream {
     /// # Errors
     ///
     /// [`Error::Watch`] if it cannot be made non-blocking.
+    #[track_caller]
     pub fn from_std(stream: StdStream) -> Result<UnixStream> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         let io = Io::with_interest(Socket::new(OwnedFd::from(stream)), interest)?;
@@ -253,6 +266,7 @@ impl AsFd for UnixStream {
 impl TryFrom<StdStream> for UnixStream {
     type Error = Error;
 
+    #[track_caller]
     fn try_from(stream: StdStream) -> Result<UnixStream> {
         UnixStream::from_std(stream)
     }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, PipeReader};
+use std::panic::Location;
 use std::pin::pin;
 use std::process::Output;
 
@@ -58,12 +59,16 @@ impl Child {
     /// ```
     ///
     /// [`Stdio::piped`]: std::process::Stdio::piped
+    #[track_caller]
     pub fn output_with_limit(mut self, limit: usize) -> impl Future<Output = Result<Output>> {
+        let location = Location::caller();
         located(|| "output_with_limit", async move {
             drop(self.stdin.take());
             let room = Cell::new(limit);
             let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
-            let collected = both(pin!(collect(stdout, &room)), pin!(collect(stderr, &room))).await;
+            let stdout = pin!(collect(stdout, &room, location));
+            let stderr = pin!(collect(stderr, &room, location));
+            let collected = both(stdout, stderr).await;
             if collected.is_err() {
                 let _ = self.kill(); // The only error is that it has ended.
             }
@@ -77,11 +82,15 @@ impl Child {
     }
 }
 
-/// Reads a pipe to its end. Each byte takes one of `room`.
-async fn collect(pipe: Option<PipeReader>, room: &Cell<usize>) -> Result<Vec<u8>, Stopped> {
+/// Reads a pipe to its end, for the caller at `location`. Each byte takes one of `room`.
+async fn collect(
+    pipe: Option<PipeReader>,
+    room: &Cell<usize>,
+    location: &'static Location<'static>,
+) -> Result<Vec<u8>, Stopped> {
     let mut collected = Vec::new();
     let Some(pipe) = pipe else { return Ok(collected) };
-    let pipe = Io::with_interest(pipe, Interest::READABLE).map_err(Stopped::Failed)?;
+    let pipe = Io::with_interest_at(pipe, Interest::READABLE, location).map_err(Stopped::Failed)?;
     loop {
         let chunk = pipe.read_chunk().await?;
         if chunk.is_empty() {

@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::os::fd::AsFd;
+use std::panic::Location;
 
-use mainspring_sys::fd;
+use mainspring_sys::{Interest, fd};
 
 use super::handle::Service;
 use crate::awaits::located;
@@ -30,7 +31,9 @@ impl Service {
     /// # Errors
     ///
     /// [`Error::Notify`]; the errors of pipe(2) and [`Io::readable`].
+    #[track_caller]
     pub fn barrier(&self) -> impl Future<Output = Result<()>> {
+        let location = Location::caller();
         located(|| "barrier", async move {
             let Some(notifier) = &self.state.notifier else { return Ok(()) };
             let message = "BARRIER=1";
@@ -38,7 +41,8 @@ impl Service {
                 fd::pipe().map_err(|source| Error::Notify { message: message.into(), source })?;
             notifier.send(message, &[writer.as_fd()])?;
             drop(writer); // The manager has the only copy, and closes it.
-            Ok(Io::new(reader)?.readable().await?)
+            let io = Io::with_interest_at(reader, Interest::READABLE, location)?;
+            Ok(io.readable().await?)
         })
     }
 }

@@ -55,7 +55,8 @@ pub trait Inherit: Sized {
 
 /// Implements [`Inherit`] for types.
 macro_rules! inherit {
-    ($($type:ty: $expected:literal, |$kind:ident| $accepts:expr, $make:expr;)*) => {
+    ($($type:ty: $expected:literal, |$kind:ident| $accepts:expr,
+        |$fd:ident| $make:expr;)*) => {
         $(impl Inherit for $type {
             const EXPECTED: &str = $expected;
 
@@ -63,31 +64,28 @@ macro_rules! inherit {
                 $accepts
             }
 
-            fn from_inherited(fd: OwnedFd) -> Result<$type> {
-                $make(fd)
+            #[track_caller]
+            fn from_inherited($fd: OwnedFd) -> Result<$type> {
+                $make
             }
         })*
     };
 }
 
 inherit! {
-    OwnedFd: "a listening socket", |kind| kind.is_listening(), Ok;
-    std_net::TcpListener: "a listening TCP socket", |kind| is_tcp(kind), std_type;
+    OwnedFd: "a listening socket", |kind| kind.is_listening(), |fd| Ok(fd);
+    std_net::TcpListener: "a listening TCP socket", |kind| is_tcp(kind), |fd| Ok(fd.into());
     TcpListener: "a listening TCP socket", |kind| is_tcp(kind),
-        |fd: OwnedFd| TcpListener::from_std(fd.into());
-    unix_net::UnixListener: "a listening Unix stream socket", |kind| is_unix(kind), std_type;
+        |fd| TcpListener::from_std(fd.into());
+    unix_net::UnixListener: "a listening Unix stream socket", |kind| is_unix(kind), |fd| Ok(fd.into());
     UnixListener: "a listening Unix stream socket", |kind| is_unix(kind),
-        |fd: OwnedFd| UnixListener::from_std(fd.into());
-    std_net::UdpSocket: "a UDP socket", |kind| is_udp(kind), std_type;
+        |fd| UnixListener::from_std(fd.into());
+    std_net::UdpSocket: "a UDP socket", |kind| is_udp(kind), |fd| Ok(fd.into());
     UdpSocket: "a UDP socket", |kind| is_udp(kind),
-        |fd: OwnedFd| UdpSocket::from_std(fd.into());
-    unix_net::UnixDatagram: "a Unix datagram socket", |kind| is_unix_datagram(kind), std_type;
+        |fd| UdpSocket::from_std(fd.into());
+    unix_net::UnixDatagram: "a Unix datagram socket", |kind| is_unix_datagram(kind), |fd| Ok(fd.into());
     UnixDatagram: "a Unix datagram socket", |kind| is_unix_datagram(kind),
-        |fd: OwnedFd| UnixDatagram::from_std(fd.into());
-}
-
-fn std_type<T: From<OwnedFd>>(fd: OwnedFd) -> Result<T> {
-    Ok(fd.into())
+        |fd| UnixDatagram::from_std(fd.into());
 }
 
 fn is_tcp(kind: SocketKind) -> bool {

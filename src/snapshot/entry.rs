@@ -6,126 +6,12 @@ use std::panic::Location;
 use std::time::Duration;
 
 use mainspring_sys::file_type::FileType;
-use mainspring_sys::socket::Address;
+use mainspring_sys::socket::{self, Address};
 use mainspring_sys::{Interest, Signal};
 
+use super::kinds::{EntryKind, EntryState};
 use crate::awaits::Await;
 use crate::handle::Handle;
-
-/// The kind of an [`Entry`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum EntryKind {
-    /// A closure that is queued for the next tick.
-    Closure,
-    /// A closure from another thread that the loop has not taken yet.
-    Message,
-    /// A timer or an interval.
-    Timer,
-    /// The callback of a descriptor.
-    Watcher,
-    /// A connection, with its protocol.
-    Connection,
-    /// A server: the callback of a listener.
-    Server,
-    /// A datagram endpoint.
-    Datagrams,
-    /// A connection attempt.
-    Connecting,
-    /// The handler of a signal.
-    Signal,
-    /// The callback of a process.
-    Process,
-    /// A hook.
-    Hook,
-    /// A task.
-    Task,
-    /// A descriptor that tasks wait for.
-    Descriptor,
-    /// A job of the blocking pool.
-    Job,
-    /// A running [`TaskGroup`](crate::TaskGroup).
-    Group,
-    /// A [`CancelScope`](crate::CancelScope) that runs a future.
-    Scope,
-    /// A [`timeout`](crate::timeout) around a future.
-    Timeout,
-    /// A shielded [`CancelScope`](crate::CancelScope) that runs a future.
-    Shield,
-    /// A failure that waits for the exception handler.
-    Report,
-    /// All [`Remote`](crate::Remote)s that keep the loop running.
-    Remotes,
-}
-
-impl EntryKind {
-    /// Returns the kind in lower case, as in the table and the JSON text.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            EntryKind::Closure => "closure",
-            EntryKind::Message => "message",
-            EntryKind::Timer => "timer",
-            EntryKind::Watcher => "watcher",
-            EntryKind::Connection => "connection",
-            EntryKind::Server => "server",
-            EntryKind::Datagrams => "datagrams",
-            EntryKind::Connecting => "connecting",
-            EntryKind::Signal => "signal",
-            EntryKind::Process => "process",
-            EntryKind::Hook => "hook",
-            EntryKind::Task => "task",
-            EntryKind::Descriptor => "descriptor",
-            EntryKind::Job => "job",
-            EntryKind::Group => "group",
-            EntryKind::Scope => "scope",
-            EntryKind::Timeout => "timeout",
-            EntryKind::Shield => "shield",
-            EntryKind::Report => "report",
-            EntryKind::Remotes => "remotes",
-        }
-    }
-}
-
-impl fmt::Display for EntryKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// The state of an [`Entry`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum EntryState {
-    /// Queued: a due callback, a task that was spawned or woken, a job that waits for a thread.
-    Pending,
-    /// Running: it took the snapshot, or runs on another thread.
-    Running,
-    /// Waiting for an event.
-    Waiting,
-    /// Not reachable by any event: a watcher without interest, a timer without a deadline.
-    Paused,
-    /// A task that has ended, with an output that was not taken yet.
-    Done,
-}
-
-impl EntryState {
-    /// Returns the state in lower case, as in the table and the JSON text.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            EntryState::Pending => "pending",
-            EntryState::Running => "running",
-            EntryState::Waiting => "waiting",
-            EntryState::Paused => "paused",
-            EntryState::Done => "done",
-        }
-    }
-}
-
-impl fmt::Display for EntryState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
 
 /// An event that a task waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,6 +69,17 @@ pub(crate) struct Details {
     pub(crate) waits: Vec<Wait>,
     pub(crate) awaits: Vec<Await>,
     pub(crate) waiting_since: Option<u64>,
+}
+
+impl Details {
+    /// Adds the address of a socket's peer, or that of the socket if it has no peer.
+    pub(crate) fn add_addresses(&mut self) {
+        let Some(fd) = self.fd.filter(|_| self.file == Some(FileType::Socket)) else { return };
+        self.peer = socket::peer_addr_of_fd(fd).ok();
+        if self.peer.is_none() {
+            self.address = socket::local_addr_of_fd(fd).ok();
+        }
+    }
 }
 
 /// Details about a callback that only its owner has.
@@ -243,19 +140,39 @@ impl Entry {
     }
 
     /// Returns the source location of the call that registered, spawned or submitted it.
+    ///
+    /// A connection of a server has the location of the server, and a stream that a listener of a
+    /// task accepted has that of the listener. A descriptor has the location of the call that made
+    /// its [`Io`](crate::Io) or socket; `None` if it was watched by another loop, which is closed.
+    /// Remotes have the location of [`LoopHandle::remote`](crate::LoopHandle::remote), even if they
+    /// are clones. A report of a panic has none.
     pub fn location(&self) -> Option<&'static Location<'static>> {
         self.location
     }
 
-    /// Returns the number of ticks since the registration, at most 2^30 - 1. A task has an age if
-    /// the loop keeps [histories](crate::EventLoopBuilder::await_lines). Queued closures and jobs
-    /// have no age.
+    /// Returns the number of ticks since the registration, for callbacks and descriptors at most
+    /// 2^30 - 1.
+    ///
+    /// * A queued closure is 0 ticks old if the latest tick queued it, or code after that tick.
+    ///   Otherwise it is 1 tick old. It may be older if an error or a panic ended its tick.
+    /// * Groups, scopes, timeouts and shields count from their first poll.
+    /// * A job counts from [`spawn_blocking`](crate::spawn_blocking()) or the lookup that submitted
+    ///   it. A job submitted to the [pool](crate::BlockingPool) has no age.
+    /// * Remotes count from the call since which there always was one.
+    /// * A task has an age if the loop keeps
+    ///   [histories](crate::EventLoopBuilder::await_lines). Otherwise it has no memory for that.
+    /// * A message has no age: the number of the tick would have to be shared with its thread. A
+    ///   report has none either: it waits for the end of the batch.
     pub fn age(&self) -> Option<u64> {
         self.age
     }
 
     /// Returns the number of times that the callback was called, or that the task was polled. A
-    /// task has a count if the loop keeps [histories](crate::EventLoopBuilder::await_lines).
+    /// call that is under way counts, so the number of a job is 0 or 1. A closure, a message and a
+    /// timer that run only once have 0, because their entry is removed before the call.
+    ///
+    /// A task has a number if the loop keeps [histories](crate::EventLoopBuilder::await_lines).
+    /// Descriptors, groups, scopes, timeouts and shields have none: they run with their task.
     pub fn runs(&self) -> Option<u64> {
         self.runs
     }
@@ -291,12 +208,12 @@ impl Entry {
         self.detail(|details| details.interest)
     }
 
-    /// Returns the address of a server.
+    /// Returns the address of a server, or of another socket without a peer.
     pub fn address(&self) -> Option<&Address> {
         self.details.as_ref()?.address.as_ref()
     }
 
-    /// Returns the address of a connection's peer.
+    /// Returns the address of the peer of a connection, or of another connected socket.
     pub fn peer(&self) -> Option<&Address> {
         self.details.as_ref()?.peer.as_ref()
     }

@@ -26,12 +26,13 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `entry` | one registration |
+//! | `entry`, `kinds` | one registration, with its kind and its state |
 //! | `places` | counts by place of registration |
 //! | `table`, `tree`, `json` | output formats for people and programs |
 
 mod entry;
 mod json;
+mod kinds;
 mod places;
 mod table;
 mod tree;
@@ -41,7 +42,8 @@ use std::fmt;
 pub use mainspring_sys::file_type::FileType;
 
 pub(crate) use self::entry::{Details, Facts};
-pub use self::entry::{Entry, EntryKind, EntryState, Wait};
+pub use self::entry::{Entry, Wait};
+pub use self::kinds::{EntryKind, EntryState};
 pub use self::places::PlaceCount;
 pub(crate) use self::places::Places;
 pub use self::tree::Tree;
@@ -111,7 +113,7 @@ impl Snapshot {
         let mut places = Places::default();
         for entry in &self.entries {
             if let Some(location) = entry.location {
-                places.add(entry.kind, location, 1);
+                places.add(entry.kind, location, entry.count().unwrap_or(1));
             }
         }
         places.sorted()
@@ -126,7 +128,8 @@ impl Snapshot {
     ///
     /// An entry has `kind`, `state`, `foreground` and `keeps_alive`. The other fields are named
     /// like the methods of [`Entry`], and are present only if they have a value. Times are in
-    /// seconds.
+    /// seconds. The location is in `file`, `line` and `column`, and the type of a descriptor's file
+    /// in `file_type`. `parent`, and the `task` that a task waits for, are indices of entries.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::new()?;

@@ -32,6 +32,8 @@ pub(crate) struct SoonQueue<C> {
     entries: VecDeque<Entry<C>>,
     /// Sequence number of the front entry.
     first: u64,
+    /// The latest tick with hooks, and the number of the first closure that was queued in it.
+    hooks: (u64, u64),
 }
 
 /// Number of entries for which an empty queue keeps its memory. A larger burst gives it back.
@@ -39,7 +41,7 @@ const KEEP: usize = 16 * 1024;
 
 impl<C> Default for SoonQueue<C> {
     fn default() -> SoonQueue<C> {
-        SoonQueue { entries: VecDeque::new(), first: 0 }
+        SoonQueue { entries: VecDeque::new(), first: 0, hooks: (0, 0) }
     }
 }
 
@@ -83,6 +85,30 @@ impl<C> SoonQueue<C> {
     /// Returns the place where a closure was queued that has not run.
     pub(crate) fn location(&mut self, key: Key) -> Option<&'static Location<'static>> {
         self.entry(key)?.as_ref().map(|(_, location)| *location)
+    }
+
+    /// Notes that hooks run in the tick `tick`, before its batch.
+    pub(crate) fn note_hooks(&mut self, tick: u64) {
+        if self.hooks.0 != tick {
+            self.hooks = (tick, self.end());
+        }
+    }
+
+    /// Returns the number of the first closure that was queued in the tick `tick`, which is under
+    /// way or the latest one. `waiting` closures are not in its batch.
+    ///
+    /// Only hooks queue closures in a tick before its batch is taken. So without them, the closures
+    /// of the batch are older than the tick, and the others are not.
+    pub(crate) fn first_of_tick(&self, tick: u64, waiting: usize) -> u64 {
+        match self.hooks {
+            (with_hooks, first) if with_hooks == tick => first,
+            _ => self.end() - waiting as u64,
+        }
+    }
+
+    /// Returns the number of the next closure.
+    fn end(&self) -> u64 {
+        self.first + self.entries.len() as u64
     }
 
     /// Returns the closures that have not run: their keys, and the places where they were queued.

@@ -6,9 +6,10 @@ use std::panic::Location;
 use super::tasks::Tasks;
 use super::{budget, current};
 use crate::awaits::located;
-use crate::blocking::{BlockingPool, Job};
+use crate::blocking::{BlockingPool, Job, JobBuilder};
 use crate::error::Result;
 use crate::event_loop::LoopHandle;
+use crate::event_loop::loop_core::LoopCore;
 
 /// Runs `closure` on a thread of the running loop's blocking pool, and returns a future of its
 /// result.
@@ -72,7 +73,12 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    tasks.core.blocking_pool().job().at(caller).submit(closure)
+    job_of(&tasks.core).at(caller).submit(closure)
+}
+
+/// Returns a builder for a job that the loop submits now.
+pub(crate) fn job_of(core: &LoopCore) -> JobBuilder<'_> {
+    core.blocking_pool().job().in_tick(core.tick())
 }
 
 async fn finished<T>(job: Result<Job<T>>) -> Result<T> {
@@ -99,7 +105,7 @@ impl<S> LoopHandle<S> {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let job = self.blocking_pool().submit(closure);
+        let job = job_of(self.core()).submit(closure);
         located(|| NAME, finished(job))
     }
 }

@@ -63,6 +63,7 @@ mod tasks;
 mod waker;
 mod yield_now;
 
+pub(crate) use self::blocking::job_of;
 pub use self::blocking::spawn_blocking;
 pub use self::clock_sleep::{sleep_in_boot_time, sleep_until_boot_time, sleep_until_wall_time};
 pub use self::current_loop::{CurrentLoop, current_loop};

@@ -77,6 +77,7 @@ impl Stdin {
     /// # Errors
     ///
     /// [`Error::Watch`], for example for a descriptor that cannot be read.
+    #[track_caller]
     pub fn into_io(self) -> Result<Io<Stdin>> {
         Io::with_interest(self, Interest::READABLE)
     }
@@ -86,6 +87,7 @@ impl Stdin {
     /// # Errors
     ///
     /// Same as [`into_io`](Stdin::into_io).
+    #[track_caller]
     pub fn lines(self) -> Result<Lines<Io<Stdin>>> {
         Ok(BufReader::new(self.into_io()?).lines())
     }

@@ -70,6 +70,7 @@ impl Tty {
     /// # Errors
     ///
     /// [`Error::Watch`].
+    #[track_caller]
     pub fn into_io(self) -> Result<Io<Tty>> {
         Io::with_interest(self, Interest::READABLE | Interest::WRITABLE)
     }

@@ -36,6 +36,7 @@ const TESTS: &[(&str, Test)] = &[
     ("x7_signals_while_a_thread_of_the_parent_subscribes", x7_signal_lock),
     ("x7_grandchildren", x7_grandchildren),
     ("x7_t7_t8_timers_of_other_clocks", x7_clocks),
+    ("o2_a_child_can_take_a_snapshot", o2_snapshot),
     ("c15_children_of_the_parent_are_left_to_it", c15_children),
     ("c15_a_dropped_copy_kills_no_child", c15_drop),
     ("r6_a_child_leaves_the_tape_of_its_parent", r6_tape),
@@ -112,6 +113,38 @@ fn with_watches(kind: SelectorKind, check: impl Fn(EventLoop<Option<bool>>)) {
         let builder = EventLoop::builder().selector(kind).exit_watch(*watch);
         check(builder.build_with(None).unwrap());
     }
+}
+
+/// The copy of the parent's loop can be listed before and after the child takes it over, and when
+/// other code has closed a descriptor.
+fn o2_snapshot(kind: SelectorKind) {
+    let hour = Duration::from_secs(3600);
+    let mut el = new_loop(kind, ());
+    el.call_later(hour, |_, ()| {});
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let fd = ours.as_raw_fd();
+    let watcher = el.add_reader(ours, |_, (), _| Ok(())).unwrap();
+    let io = Io::new(UnixStream::pair().unwrap().0.try_clone().unwrap()).unwrap();
+    el.spawn(async move { drop(timeout(hour, io.readable()).await) }).detach();
+    let _remote = el.remote();
+    assert_eq!(el.run_until_complete(async { spawn_blocking(|| 1).await.unwrap() }).unwrap(), 1);
+    let listed = |el: &EventLoop| {
+        let snapshot = el.snapshot();
+        assert_eq!(snapshot.to_string().lines().count(), 2 + snapshot.entries().len());
+        assert!(snapshot.to_json().ends_with("}]}"));
+        snapshot.entries().iter().map(|it| (it.kind(), it.location())).collect::<Vec<_>>()
+    };
+    let before = listed(&el);
+    assert!(before.len() >= 4, "{before:?}");
+    in_child(|| {
+        assert_eq!(listed(&el), before);
+        el.after_fork_child().unwrap();
+        assert_eq!(listed(&el), before);
+        // SAFETY: the child ends without using the descriptor again.
+        assert_eq!(unsafe { libc::close(fd) }, 0);
+        assert_eq!(el.snapshot().get(watcher).unwrap().file(), None);
+    });
+    assert_eq!(listed(&el), before);
 }
 
 /// The timers of the kernel are shared with the parent, so the child gets its own.

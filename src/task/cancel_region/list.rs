@@ -8,10 +8,11 @@ use super::tree::is_polled;
 use crate::handle::Handle;
 use crate::snapshot::{Entry, EntryKind, EntryState};
 
-/// Adds the regions of the loop `loop_id` to `entries`. Tasks are found by `index_of`; those of a
-/// group become its children.
+/// Adds the regions of the loop `loop_id`, which is in its tick `tick`, to `entries`. Tasks are
+/// found by `index_of`; those of a group become its children.
 pub(crate) fn live_regions(
     loop_id: u32,
+    tick: u64,
     index_of: impl Fn(Handle) -> Option<usize>,
     entries: &mut Vec<Entry>,
 ) {
@@ -20,7 +21,8 @@ pub(crate) fn live_regions(
     let indices: HashMap<u64, usize> = indices.collect();
     for (at, region) in (entries.len()..).zip(&regions) {
         let mut entry = Entry::new(kind_of(region), state_of(region));
-        entry.location = region.call.map(|call| call.location);
+        entry.location = region.location;
+        entry.age = Some(tick.saturating_sub(region.entered_in.get()));
         let outer =
             region.outer.borrow().as_ref().and_then(|outer| indices.get(&outer.number).copied());
         entry.parent = outer.or_else(|| region.task.get().and_then(&index_of));
@@ -50,7 +52,7 @@ fn kind_of(region: &Region) -> EntryKind {
     match region.guard.get() {
         Guard::Shield => EntryKind::Shield,
         Guard::Group => EntryKind::Group,
-        Guard::None => region.call.map_or(EntryKind::Scope, |call| call.kind),
+        Guard::None => region.kind,
     }
 }
 

@@ -48,13 +48,19 @@ pub(crate) struct Region {
     pub(super) requested: Cell<bool>,
     /// The guards inside, by number. A map, because they leave in any order.
     pub(super) guards: RefCell<BTreeMap<u64, Rc<Region>>>,
-    /// The call that runs the region; `None` for the region of a whole task.
-    pub(super) call: Option<RegionCall>,
+    /// The kind of the region in a snapshot.
+    pub(super) kind: EntryKind,
+    /// The place of the call that runs the region; `None` for the region of a whole task.
+    pub(super) location: Option<&'static Location<'static>>,
+    /// The tick in which the loop of `task` polled the region first.
+    pub(super) entered_in: Cell<u64>,
     /// The tasks of a group.
     pub(super) members: OnceCell<Members>,
     /// Waker of the future that runs in the region; `None` if it does not wait.
     pub(super) waker: Cell<Option<Waker>>,
 }
+
+const _: () = assert!(size_of::<Region>() <= 120);
 
 impl Region {
     pub(super) fn new(guard: Guard, task: Option<Handle>, call: Option<RegionCall>) -> Rc<Region> {
@@ -65,7 +71,9 @@ impl Region {
             guard: Cell::new(guard),
             requested: Cell::new(false),
             guards: RefCell::default(),
-            call,
+            kind: call.map_or(EntryKind::Scope, |call| call.kind),
+            location: call.map(|call| call.location),
+            entered_in: Cell::new(0),
             members: OnceCell::new(),
             waker: Cell::default(),
         })

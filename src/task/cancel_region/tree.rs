@@ -49,6 +49,11 @@ impl Region {
     }
 
     fn move_to(&self, outer: Option<Rc<Region>>, task: Option<Handle>) {
+        let loop_of = |task: Option<Handle>| task.map(|task| task.loop_id);
+        if loop_of(self.task.get()) != loop_of(task) {
+            let tick = current::with_running(|tasks| tasks.core.tick());
+            self.entered_in.set(tick.unwrap_or(0));
+        }
         let left = self.outer.replace(outer);
         self.task.set(task);
         drop(left);

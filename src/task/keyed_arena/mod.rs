@@ -90,6 +90,10 @@ impl<T> KeyedArena<T> {
         self.arena.find(from, |entry| wanted(&entry.value))
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.arena.iter_mut().map(|entry| &mut entry.value)
+    }
+
     /// Returns the keys of all values.
     pub(crate) fn keys(&self) -> Vec<Key> {
         let key = |(index, entry): (u32, &KeyedEntry<T>)| Key {

@@ -8,10 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::panic::Location;
 
 use mainspring_sys::{Interest, Readiness, TriggerMode};
 
 use super::ticket::Ticket;
+use crate::callbacks::RegisteredAt;
 use crate::handle::Key;
 use crate::step_counter::step;
 use crate::watchers::{FdOwnership, WatcherId, visible};
@@ -29,7 +31,12 @@ pub(super) struct IoSlot {
     first: IoWaiter,
     /// Further waiters by number, so in the order of arrival.
     others: BTreeMap<u32, IoWaiter>,
+    pub(super) registered_at: RegisteredAt,
+    /// The call that made the registration; `None` if a loop that is gone had the fd before.
+    pub(super) location: Option<&'static Location<'static>>,
 }
+
+const _: () = assert!(size_of::<IoSlot>() <= 64);
 
 /// Modes of watching an fd.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,7 +72,12 @@ impl IoWaiter {
 }
 
 impl IoSlot {
-    pub(super) fn new(mode: TriggerMode, ownership: FdOwnership) -> IoSlot {
+    pub(super) fn new(
+        mode: TriggerMode,
+        ownership: FdOwnership,
+        location: Option<&'static Location<'static>>,
+        tick: u64,
+    ) -> IoSlot {
         let (watcher, readiness) = (None, Readiness::empty());
         let watching = match (mode, ownership) {
             (_, FdOwnership::Borrowed) => Watching::Borrowed,
@@ -73,7 +85,8 @@ impl IoSlot {
             _ => Watching::Edge,
         };
         let (first, others) = (IoWaiter::NONE, BTreeMap::new());
-        IoSlot { watcher, readiness, watching, latest: 0, first, others }
+        let registered_at = RegisteredAt::new(tick);
+        IoSlot { watcher, readiness, watching, latest: 0, first, others, registered_at, location }
     }
 
     /// Returns all waiters, in the order of arrival.

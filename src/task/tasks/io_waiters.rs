@@ -9,6 +9,7 @@
 //! the next waiter resumes it.
 
 use std::os::fd::RawFd;
+use std::panic::Location;
 use std::task::Waker;
 
 use mainspring_sys::{Interest, Readiness, TriggerMode};
@@ -23,16 +24,18 @@ use crate::task::keyed_arena::KeyKind;
 use crate::watchers::{FdOwnership, Registration, Role};
 
 impl Tasks {
-    /// Registers `fd`. Nothing is known about its readiness yet.
+    /// Registers `fd`, for the call at `location`. Nothing is known about its readiness yet.
     pub(crate) fn watch_io(
         &self,
         fd: RawFd,
         interest: Interest,
         mode: TriggerMode,
         ownership: FdOwnership,
+        location: Option<&'static Location<'static>>,
     ) -> Result<Key> {
         self.core.check_open()?;
-        let key = self.ios.borrow_mut().insert(IoSlot::new(mode, ownership));
+        let slot = IoSlot::new(mode, ownership, location, self.core.tick());
+        let key = self.ios.borrow_mut().insert(slot);
         let registration = Registration { key, role: Role::Both, interest, mode, ownership };
         let watcher = self.core.register(fd, registration);
         let mut ios = self.ios.borrow_mut();
@@ -48,14 +51,22 @@ impl Tasks {
         Ok(key)
     }
 
-    /// Ends the registration of an fd in the kernel at once.
-    pub(crate) fn unwatch_io(&self, key: Key) {
+    /// Ends the registration of an fd in the kernel at once. Returns the location of the call that
+    /// made it.
+    pub(crate) fn unwatch_io(&self, key: Key) -> Option<&'static Location<'static>> {
         let slot = self.ios.borrow_mut().remove(key);
-        let Some(slot) = slot else { return };
+        let slot = slot?;
         if let Some(watcher) = slot.watcher {
             self.core.unwatch(watcher, key);
         }
         slot.waiters().for_each(|waiter| self.forget_waiter_later(waiter.key));
+        slot.location
+    }
+
+    /// Keeps the ages of descriptors, see [`REFRESH_EVERY`](crate::callbacks::REFRESH_EVERY).
+    pub(super) fn refresh_ios(&self) {
+        let tick = self.core.tick();
+        self.ios.borrow_mut().iter_mut().for_each(|slot| slot.registered_at.refresh(tick));
     }
 
     /// Ends all registrations, because the loop is closed.

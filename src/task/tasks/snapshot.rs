@@ -7,7 +7,7 @@ use mainspring_sys::file_type::FileType;
 use super::Tasks;
 use super::state::Flags;
 use crate::clock::{Timebase, Times, time_left};
-use crate::handle::Key;
+use crate::handle::{Handle, Key};
 use crate::snapshot::{Entry, EntryKind, EntryState, Places, Wait};
 use crate::task::cancel_region::live_regions;
 use crate::task::keyed_arena::KeyKind;
@@ -22,7 +22,8 @@ impl Tasks {
         self.list_sleeps(times, &tasks, entries);
         self.list_descriptors(&tasks, entries);
         self.list_joins(&tasks, entries);
-        live_regions(self.loop_id(), |task| tasks.get(&task.key).copied(), entries);
+        let index_of = |task: Handle| tasks.get(&task.key).copied();
+        live_regions(self.loop_id(), self.core.tick(), index_of, entries);
     }
 
     pub(super) fn count_places(&self, places: &mut Places) {
@@ -99,6 +100,9 @@ impl Tasks {
             let details = entry.details_mut();
             (details.fd, details.file) = (Some(fd), FileType::of(fd));
             details.interest = Some(slot.wanted());
+            details.add_addresses();
+            entry.location = slot.location;
+            entry.age = Some(slot.registered_at.age(self.core.tick()).into());
             entries.push(entry);
         }
     }

@@ -127,6 +127,10 @@ impl TaskLayer for Tasks {
         self.count_places(places);
     }
 
+    fn refresh_ages(&self) {
+        self.refresh_ios();
+    }
+
     fn cancel(&self, key: Key) -> bool {
         self.cancel_task(key, CancelReason::default())
     }

@@ -1,8 +1,11 @@
 //! Snapshots (docs/contract.md, section O).
 
+mod ages;
 mod alive;
 mod forms;
 mod inventory;
+mod kinds;
+mod places;
 mod tasks;
 
 use mainspring::snapshot::{Entry, EntryKind, Snapshot};

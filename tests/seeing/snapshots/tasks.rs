@@ -50,6 +50,20 @@ fn o6_a_task_has_the_states_of_its_life() {
 }
 
 #[test]
+fn o6_the_main_task_runs_in_its_own_snapshot() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let handle = el.handle().clone();
+        let inside = timeout(HOUR, async move { handle.snapshot() });
+        let snapshot = el.run_until_complete(inside).unwrap().unwrap();
+        for kind in [EntryKind::Task, EntryKind::Timeout] {
+            assert_eq!(only(&snapshot, kind).state(), EntryState::Running, "{snapshot}");
+        }
+        assert_eq!(snapshot.tree().to_string().lines().count(), 2);
+    });
+}
+
+#[test]
 fn o8_a_task_has_the_events_that_it_waits_for() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());
