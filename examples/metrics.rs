@@ -7,6 +7,7 @@
 use std::env;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,7 +22,15 @@ fn run(demo: bool) -> Result<()> {
     let address = listener.local_addr()?;
     metrics_page::spawn(listener, el.metrics());
     println!("http://{address}/metrics");
-    el.call_every(Duration::from_millis(10), |_, ()| {})?;
+    let (ours, mut theirs) = UnixStream::pair()?;
+    el.attach(ours, |_, (), conn, data| {
+        conn.write(data); // An echo, for the bytes.
+        Ok(())
+    })?;
+    el.call_every(Duration::from_millis(10), move |_, ()| {
+        theirs.write_all(b"hello")?;
+        Ok::<(), mainspring::Error>(())
+    })?;
     el.call_later(Duration::from_secs(1), |el, ()| el.stop());
     if demo {
         el.call_later(Duration::from_millis(100), move |el, ()| {

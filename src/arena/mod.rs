@@ -187,6 +187,11 @@ impl<T: Entry> Arena<T> {
         })
     }
 
+    /// Returns the number of entries, and of slots that get none anymore.
+    pub(crate) fn count(&self) -> usize {
+        self.free.taken()
+    }
+
     /// Returns the number of entries that fit into the allocated memory.
     pub(crate) fn capacity(&self) -> usize {
         self.slots.capacity()

@@ -100,6 +100,8 @@ impl<S> EventLoop<S> {
         let Some(readiness) = self.core.readiness_if_due(origin.source, key, readiness) else {
             return false;
         };
+        // Counted here, while the source is in a register.
+        self.core.page.count_turn(origin.source.number());
         // The common case first: a single match costs an event five more instructions.
         if let Some(Callback::Repeat { repeat, runs, .. }) = &mut entry.callback {
             *runs = runs.wrapping_add(1);
@@ -109,7 +111,7 @@ impl<S> EventLoop<S> {
             return true;
         }
         if !matches!(entry.callback, Some(Callback::Once(_))) {
-            return false; // Parked or reserved.
+            return self.core.note_nothing_ran(readiness); // Parked or reserved.
         }
         let entry = callbacks.remove(key);
         drop(callbacks);
@@ -131,6 +133,7 @@ impl<S> EventLoop<S> {
         }
         let queued = self.handle.shared.soon.borrow_mut().next();
         let Some((once, location)) = queued else { return false };
+        self.core.page.count_turn(Source::Soon.number());
         self.call_once(ready.key, once, Origin { source: Source::Soon, location });
         true
     }
@@ -142,6 +145,7 @@ impl<S> EventLoop<S> {
         let message = self.handle.shared.messages.borrow_mut().next();
         let Some((call, location)) = message else { return false };
         let origin = Origin { source: Source::Soon, location };
+        self.core.page.count_turn(Source::Soon.number());
         self.call_once(Key::INBOX, call.into_call_once(), origin);
         true
     }

@@ -21,7 +21,7 @@ use super::hooks::Hooks;
 use super::report::{PanicPolicy, Report};
 use super::report_log::{self, ReportLog};
 use super::source::{Hook, Source};
-use super::timebases::Timebases;
+use super::timebases::{ClockSlot, Timebases};
 use crate::blocking::BlockingPool;
 use crate::children::Children;
 use crate::clock::{JumpNotice, Timebase, Timeline};
@@ -320,7 +320,9 @@ impl LoopCore {
             Source::Timer(timer) | Source::Interval(timer) => {
                 self.timers.borrow_mut().take_fed(timer)
             }
-            Source::Clock(slot) => self.timebases.take_fed(slot),
+            Source::Clock(timebase, timer) => {
+                self.timebases.take_fed(ClockSlot { timebase, timer })
+            }
             Source::Stream(_)
             | Source::Schedule(_)
             | Source::Soon
@@ -334,7 +336,20 @@ impl LoopCore {
     #[cold]
     fn readiness_if_wanted(&self, watcher: WatcherId, ready: Ready) -> Option<Readiness> {
         let wanted = self.watchers.borrow().still_wanted(watcher, ready);
+        if wanted.is_empty() {
+            self.note_nothing_ran(ready.readiness);
+        }
         (!wanted.is_empty()).then_some(wanted)
+    }
+
+    /// Counts an event for which nothing has run. Returns false.
+    #[cold]
+    pub(crate) fn note_nothing_ran(&self, readiness: Readiness) -> bool {
+        // Without a readiness, the entry is not of an event.
+        if !readiness.is_empty() {
+            self.page.spurious_events.add(1);
+        }
+        false
     }
 
     /// Notes that no callback has the key of an event. Returns false, because nothing ran.
@@ -343,7 +358,7 @@ impl LoopCore {
         // Without a readiness, the callback was cancelled after it was queued, which is common.
         if !readiness.is_empty() {
             self.saw_unknown_key.set(true);
-            self.page.stale_events.add(1);
+            self.page.add_stale_event();
         }
         false
     }

@@ -16,7 +16,7 @@ impl<S> LoopHandle<S> {
     /// }
     /// el.run()?;
     /// let metrics = el.metrics();
-    /// assert_eq!((metrics.ticks(), metrics.calls(), metrics.calls_peak()), (1, 3, 3));
+    /// assert_eq!((metrics.ticks(), metrics.calls(), metrics.ready_peak()), (1, 3, 3));
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn metrics(&self) -> Metrics {
@@ -34,7 +34,8 @@ impl<S> LoopHandle<S> {
         }
         self.sample_history();
         let callbacks = self.shared.callbacks.borrow().count();
+        let descriptors = self.core().watchers.borrow().count();
         let (tasks, timers) = (self.shared.tasks.count(), self.core().timers.borrow().count());
-        self.core().page.set_gauges(Gauges { callbacks, tasks, timers });
+        self.core().page.set_gauges(Gauges { callbacks, descriptors, tasks, timers });
     }
 }

@@ -131,20 +131,19 @@ impl<S> EventLoop<S> {
             Reason::LOOP => Reason::fd(self.core.watchers.borrow().fd_of(watcher)),
             by_turn => by_turn,
         };
-        let (kind, cause) = match source {
-            Source::Soon => (TurnKind::Soon, self.by_turn(tape)),
-            Source::Timer(_) | Source::Interval(_) | Source::Clock(_) | Source::Schedule(_) => {
-                (TurnKind::Timer, Reason::timer(self.lateness(tape, time)))
+        let cause = match source {
+            Source::Soon => self.by_turn(tape),
+            Source::Timer(_) | Source::Interval(_) | Source::Clock(..) | Source::Schedule(_) => {
+                Reason::timer(self.lateness(tape, time))
             }
             // A stream also queues itself, for input that it has left unread.
-            Source::Watch(watcher) => (TurnKind::Watcher, fd(watcher)),
-            Source::Stream(watcher) => (TurnKind::Stream, fd(watcher)),
-            Source::Signal(_) => (TurnKind::Signal, Reason::SIGNAL),
-            Source::Child(_) => (TurnKind::Child, Reason::CHILD),
-            Source::Hook(_) => (TurnKind::Hook, Reason::LOOP),
+            Source::Watch(watcher) | Source::Stream(watcher) => fd(watcher),
+            Source::Signal(_) => Reason::SIGNAL,
+            Source::Child(_) => Reason::CHILD,
+            Source::Hook(_) => Reason::LOOP,
         };
         let place = self.place_of(tape, key, location);
-        Some(Start { kind, id: TurnId::of(key), place, cause })
+        Some(Start { kind: source.turn_kind(), id: TurnId::of(key), place, cause })
     }
 
     #[inline(always)]

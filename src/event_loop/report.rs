@@ -178,7 +178,7 @@ impl Origin {
     pub(crate) fn report(self, error: Error, name: Option<Rc<str>>) -> Report {
         let kind = match self.source {
             Source::Soon => ReportKind::Soon,
-            Source::Timer(_) | Source::Interval(_) | Source::Clock(_) | Source::Schedule(_) => {
+            Source::Timer(_) | Source::Interval(_) | Source::Clock(..) | Source::Schedule(_) => {
                 ReportKind::Timer
             }
             Source::Watch(_) => ReportKind::Watcher,

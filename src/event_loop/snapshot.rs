@@ -11,6 +11,7 @@ use mainspring_sys::file_type::FileType;
 use super::LoopHandle;
 use super::callback::Callback;
 use super::source::{Hook, Source};
+use super::timebases::ClockSlot;
 use crate::callbacks::CallbackEntry;
 use crate::clock::{Times, time_left};
 use crate::handle::Key;
@@ -106,7 +107,11 @@ impl<S> LoopHandle<S> {
             _ if facts.is_running || core.current.get() == key => EntryState::Running,
             _ if is_queued => EntryState::Pending,
             Source::Timer(timer) if core.timers.borrow().is_fed(timer) => EntryState::Pending,
-            Source::Clock(slot) if core.timebases.is_fed(slot) => EntryState::Pending,
+            Source::Clock(timebase, timer)
+                if core.timebases.is_fed(ClockSlot { timebase, timer }) =>
+            {
+                EntryState::Pending
+            }
             Source::Hook(_) => EntryState::Waiting,
             _ if can_be_called => EntryState::Waiting,
             _ => EntryState::Paused,
@@ -141,7 +146,7 @@ impl<S> LoopHandle<S> {
                 let deadline = core.timers.borrow().deadline(timer);
                 details.due_in = deadline.and_then(|deadline| time_left(times.now, deadline));
             }
-            Source::Clock(_) | Source::Schedule(_) => {
+            Source::Clock(..) | Source::Schedule(_) => {
                 details.due_in = source.clock_slot().and_then(|slot| {
                     let deadline = core.timebases.deadline(slot)?;
                     time_left(times.of(slot.timebase), deadline)
@@ -219,7 +224,7 @@ pub(super) fn kind_of<S>(entry: &CallbackEntry<Source, Callback<S>>) -> EntryKin
     let kind = entry.callback.as_ref().and_then(Callback::kind);
     kind.unwrap_or(match entry.source {
         Source::Soon => EntryKind::Closure,
-        Source::Timer(_) | Source::Interval(_) | Source::Clock(_) | Source::Schedule(_) => {
+        Source::Timer(_) | Source::Interval(_) | Source::Clock(..) | Source::Schedule(_) => {
             EntryKind::Timer
         }
         Source::Watch(_) => EntryKind::Watcher,

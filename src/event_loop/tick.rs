@@ -62,7 +62,6 @@ impl<S> EventLoop<S> {
         self.feed_timers();
         self.feed_idle();
         let ran = self.run_batch::<TIMED>()?; // callbacks run by `dispatch` only, like the hooks
-        self.core.page.end_tick(self.events.len(), ran);
         if TIMED {
             self.end_tick_timed();
             self.end_sampling();
@@ -174,8 +173,10 @@ impl<S> EventLoop<S> {
         if self.events.is_empty() && !core.saw_unknown_key() {
             return Ok(());
         }
+        let mut ready = core.agenda.ready.borrow_mut();
         let FeedResult { wakeups, unknown_tokens } =
-            core.watchers.borrow().feed(&self.events, &mut core.agenda.ready.borrow_mut());
+            core.watchers.borrow().feed(&self.events, &mut ready, &core.page);
+        drop(ready);
         core.agenda.add_wakeups(wakeups);
         if unknown_tokens || core.take_unknown_key() && self.has_unknown_keys() {
             core.rebuild()?;
@@ -302,6 +303,7 @@ impl<S> EventLoop<S> {
     }
 
     /// Runs everything that is ready now. Anything that is fed meanwhile waits for the next tick.
+    /// Returns the number of handles that ran.
     #[inline(always)]
     fn run_batch<const TIMED: bool>(&mut self) -> Result<usize> {
         self.core.agenda.ready.borrow_mut().take_batch(&mut self.batch);
@@ -309,7 +311,9 @@ impl<S> EventLoop<S> {
             tape.begin_batch();
         }
         let is_only_recorded = TIMED && self.is_only_recorded();
-        let mut ran = 0;
+        let ready = self.batch.len();
+        self.core.page.begin_batch(self.events.len(), ready);
+        let mut missed = 0;
         let process = self.core.process.get();
         let guard = CallGuard(self);
         let el = &mut *guard.0;
@@ -319,7 +323,10 @@ impl<S> EventLoop<S> {
                 true if is_only_recorded => el.dispatch_recorded(ready),
                 true => el.dispatch_timed(ready),
             };
-            ran += usize::from(has_run);
+            // Most entries run, so the others are counted.
+            if !has_run {
+                missed += 1;
+            }
             // A local copy: two instructions for each callback. It is out of date after
             // `after_fork_child` in a callback, so the loop's own number is decisive.
             if !process.is_current() && el.core.is_forked() {
@@ -332,7 +339,7 @@ impl<S> EventLoop<S> {
         if self.core.agenda.has_failures() {
             self.end_failures();
         }
-        Ok(ran)
+        Ok(ready - missed)
     }
 
     #[inline]

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
+use mainspring_sys::Interest;
 use mainspring_sys::error_class::end_of_terminal;
 
 use super::source::Io;
@@ -19,7 +20,8 @@ where
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_read_with(cx, |source| super::bytes::read(source, buffer))
+        let read = |source: &T| super::bytes::read(source, buffer);
+        self.poll_transfer_part(|| "poll_read", cx, Interest::READABLE, read)
     }
 
     fn poll_read_vectored(
@@ -27,10 +29,11 @@ where
         cx: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_read_with(cx, |mut source| {
+        let read = |mut source: &T| {
             let read = source.read_vectored(buffers);
             end_of_terminal(source.as_fd(), read)
-        })
+        };
+        self.poll_transfer_part(|| "poll_read_vectored", cx, Interest::READABLE, read)
     }
 }
 
@@ -43,7 +46,8 @@ where
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_with(cx, |mut source| source.write(bytes))
+        let write = |mut source: &T| source.write(bytes);
+        self.poll_transfer_part(|| "poll_write", cx, Interest::WRITABLE, write)
     }
 
     fn poll_write_vectored(
@@ -51,7 +55,8 @@ where
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_with(cx, |mut source| source.write_vectored(slices))
+        let write = |mut source: &T| source.write_vectored(slices);
+        self.poll_transfer_part(|| "poll_write_vectored", cx, Interest::WRITABLE, write)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -168,14 +168,17 @@ impl Registration {
             }
             let called = self.call(interest, &mut call);
             let Some(result) = self.classify(interest, called)? else { continue };
-            let Transferred { bytes, is_short } = transferred(&result);
+            let Transferred { bytes, steps, is_short } = transferred(&result);
             if let Some((tasks, key)) = watched
                 && is_short
                 && self.watches_urgent_data()
             {
                 tasks.io_exhausted(key, interest);
             }
-            self.count_steps(bytes);
+            if let (Some(tasks), Some(bytes)) = (&running, bytes) {
+                tasks.count_bytes(interest, bytes);
+            }
+            self.count_steps(steps);
             return Poll::Ready(Ok(result));
         }
     }
@@ -329,10 +332,9 @@ impl Registration {
         budget::poll_left(cx).is_pending()
     }
 
-    /// Takes the steps of a call that has moved `bytes`.
+    /// Takes the steps of a call.
     #[inline]
-    fn count_steps(&self, bytes: usize) {
-        let steps = budget::steps_of(bytes);
+    fn count_steps(&self, steps: u32) {
         let (tick, used) = self.steps.get();
         self.steps.set((tick, used + steps - 1)); // One was taken before the call.
         budget::spend(steps);

@@ -80,10 +80,23 @@ impl<T> Io<T> {
     /// Makes a call that moves bytes and may stop short for any reason.
     pub(crate) fn transfer_part(
         &self,
+        name: impl Fn() -> &'static str,
         interest: Interest,
         call: impl FnMut(&T) -> io::Result<usize>,
     ) -> impl Future<Output = io::Result<usize>> {
-        self.call_with(|| "send_file", interest, call, |bytes| Transferred::bytes(*bytes))
+        self.call_with(name, interest, call, |bytes| Transferred::bytes(*bytes))
+    }
+
+    /// Makes a call that moves datagrams. `length` returns the number of their bytes.
+    #[inline]
+    pub(crate) fn transfer_datagrams<R>(
+        &self,
+        name: impl Fn() -> &'static str,
+        interest: Interest,
+        call: impl FnMut(&T) -> io::Result<R>,
+        length: impl Fn(&R) -> usize,
+    ) -> impl Future<Output = io::Result<R>> {
+        self.call_with(name, interest, call, move |moved| Transferred::datagrams(length(moved)))
     }
 
     /// Makes a call that moves bytes of a stream and something else. It may stop short for any
@@ -108,5 +121,18 @@ impl<T> Io<T> {
         call: impl FnMut(&T) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         self.poll_call_with(name, interest, cx, call, |bytes| Transferred::of(*bytes, requested))
+    }
+
+    /// Like [`transfer_part`](Io::transfer_part), for poll functions.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn poll_transfer_part(
+        &self,
+        name: impl Fn() -> &'static str,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        call: impl FnMut(&T) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_call_with(name, interest, cx, call, |bytes| Transferred::bytes(*bytes))
     }
 }

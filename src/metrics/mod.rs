@@ -1,8 +1,8 @@
 //! Metrics of a loop: counters that are always on, and measured times.
 //!
 //! The loop stores its counters in a page of atomics, which [`Metrics`] reads from any thread, even
-//! while a callback is stuck. Counters are updated once per tick, so they cost a callback next to
-//! nothing. Times need a clock, and are measured only on request.
+//! while a callback is stuck. A turn costs one store, by its kind; other counters are updated once
+//! per tick or system call. Times need a clock, and are measured only on request.
 //!
 //! | file | contents |
 //! |---|---|
@@ -18,13 +18,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::histogram::Histogram;
-pub(crate) use self::page::{Gauges, Page};
+pub(crate) use self::page::{COUNTED, Gauges, Page, TASK_TURN};
+use crate::tape::TurnKind;
 
 /// Metrics of a loop, readable from any thread. Returned by [`LoopHandle::metrics`].
 ///
-/// Each method reads the current value. The counters are complete up to the last tick, and remain
-/// readable while a callback is stuck, and after the loop is closed. All counters begin at zero and
-/// never decrease.
+/// Each method reads the current value. The counters are complete at the end of each tick. A turn
+/// is counted when it begins, so they also include the callback that is stuck. They remain readable
+/// then, and after the loop is closed. All counters begin at zero and never decrease.
 ///
 /// Times are zero, and histograms are empty, without [`EventLoopBuilder::measure`].
 ///
@@ -64,7 +65,10 @@ macro_rules! numbers {
             /// times contain `_seconds`.
             ///
             /// Names that end in `_total` are counters, which never decrease. The others are
-            /// gauges. Each histogram has `_seconds_count`, `_seconds_sum` and `_seconds_max`; its
+            /// gauges. The [turns](Metrics::turns) of each kind are `soon_turns_total`,
+            /// `timer_turns_total` and so on, without a label: a sum over all of them is
+            /// `calls_total`. Each histogram has `_seconds_count`, `_seconds_sum` and
+            /// `_seconds_max`; its
             /// buckets are in [`Histogram::buckets`].
             ///
             /// ```
@@ -74,10 +78,14 @@ macro_rules! numbers {
             /// let mut text = String::new();
             /// el.metrics().visit(|name, value| text += &format!("mainspring_{name} {value}\n"));
             /// assert!(text.contains("mainspring_calls_total 1\n"));
+            /// assert!(text.contains("mainspring_soon_turns_total 1\n"));
             /// # Ok::<(), mainspring::Error>(())
             /// ```
             pub fn visit(&self, mut visit: impl FnMut(&str, f64)) {
                 $(visit(concat!(stringify!($name), $unit), self.$name() as f64);)*
+                for (kind, name) in TURNS {
+                    visit(name, self.turns(kind) as f64);
+                }
                 visit("busy_seconds_total", self.busy().as_secs_f64());
                 visit("idle_seconds_total", self.idle().as_secs_f64());
                 for (name, histogram) in self.histograms() {
@@ -93,10 +101,20 @@ macro_rules! numbers {
 numbers! {
     /// Returns the number of ticks.
     ticks: "_total",
-    /// Returns the number of callbacks that ran, including polls of tasks.
+    /// Returns the number of callbacks that ran, including polls of tasks: the
+    /// [turns](Metrics::turns) of all kinds.
     calls: "_total",
     /// Returns the number of descriptors that the selector has reported as ready.
     events: "_total",
+    /// Returns the number of events that led to nothing. If a descriptor has a reader and a writer,
+    /// an event counts for each of them.
+    ///
+    /// For some of them nothing ran: the registration had [ended](Metrics::stale_events) or is
+    /// paused, or no task waited for the descriptor. For the others a callback ran for nothing: the
+    /// first read or write of a connection would have blocked, the first receive of a datagram
+    /// endpoint, or the first accept of a server. The loop cannot see the calls of other callbacks.
+    /// The calls of tasks are not examined.
+    spurious_events: "_total",
     /// Returns the number of events for a registration that had already ended.
     stale_events: "_total",
     /// Returns how often other threads have woken the loop.
@@ -109,12 +127,22 @@ numbers! {
     signals: "_total",
     /// Returns the number of connections that listeners have accepted.
     accepted: "_total",
-    /// Returns the largest number of callbacks in a tick.
-    calls_peak: "",
+    /// Returns the number of bytes that connections, datagram endpoints, [`Io`](crate::Io) and the
+    /// sockets of tasks have read or received. A call through `try_io` or `read_with` counts for
+    /// nothing, because its bytes are not known. A user-defined stream counts what it returns.
+    received_bytes: "_total",
+    /// Returns the number of bytes that the kernel, or a user-defined stream, has accepted from
+    /// them. The bytes of a queue are not sent yet.
+    sent_bytes: "_total",
+    /// Returns the largest number of entries that the ready deque had at the start of a batch.
+    ready_peak: "",
     /// Returns the number of callbacks that are registered: of descriptors, timers, signals and
     /// hooks. Updated in every 64th tick, and by each call of
     /// [`metrics`](crate::LoopHandle::metrics).
     callbacks: "",
+    /// Returns the number of descriptors that are watched, paused ones and those of tasks included.
+    /// Updated like [`callbacks`](Metrics::callbacks).
+    descriptors: "",
     /// Returns the number of tasks that have not ended. Updated like
     /// [`callbacks`](Metrics::callbacks).
     tasks: "",
@@ -123,9 +151,41 @@ numbers! {
     timers: "",
 }
 
+/// Names of the turns that are counted, for [`Metrics::visit`].
+const TURNS: [(TurnKind, &str); 8] = [
+    (TurnKind::Soon, "soon_turns_total"),
+    (TurnKind::Timer, "timer_turns_total"),
+    (TurnKind::Watcher, "watcher_turns_total"),
+    (TurnKind::Stream, "stream_turns_total"),
+    (TurnKind::Signal, "signal_turns_total"),
+    (TurnKind::Child, "child_turns_total"),
+    (TurnKind::Hook, "hook_turns_total"),
+    (TurnKind::Task, "task_turns_total"),
+];
+
 impl Metrics {
     pub(crate) fn new(page: Arc<Page>) -> Metrics {
         Metrics { page }
+    }
+
+    /// Returns the number of turns of a kind that have begun. It is 0 for [`TurnKind::Loop`] and
+    /// [`TurnKind::Sleep`], which are not counted: see [`ticks`](Metrics::ticks).
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, TurnKind};
+    /// use std::time::Duration;
+    ///
+    /// let mut el = EventLoop::new()?;
+    /// el.spawn(async { mainspring::yield_now().await }).detach();
+    /// el.call_later(Duration::from_millis(1), |_, _| {});
+    /// el.run()?;
+    /// let metrics = el.metrics();
+    /// assert_eq!((metrics.turns(TurnKind::Task), metrics.turns(TurnKind::Timer)), (2, 1));
+    /// assert_eq!(metrics.calls(), 3);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn turns(&self, kind: TurnKind) -> u64 {
+        self.page.turns(kind)
     }
 
     /// Returns the time that the loop has spent outside of the selector.

@@ -4,11 +4,13 @@ use std::sync::OnceLock;
 
 use super::histogram::Buckets;
 use super::number::Number;
+use crate::tape::TurnKind;
 
 /// Numbers of registrations.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gauges {
     pub(crate) callbacks: usize,
+    pub(crate) descriptors: usize,
     pub(crate) tasks: usize,
     pub(crate) timers: usize,
 }
@@ -30,20 +32,44 @@ pub(crate) struct Times {
 /// Value of `awake_since` between ticks. Differences to it saturate to zero.
 const ASLEEP: u64 = u64::MAX;
 
+/// The kinds of turns, by the numbers under which they are counted. Each source of callbacks has a
+/// number, and a kind may have several, so that a turn is counted without a table.
+pub(crate) const COUNTED: [TurnKind; 11] = [
+    TurnKind::Soon,
+    TurnKind::Timer,
+    TurnKind::Timer,
+    TurnKind::Timer,
+    TurnKind::Timer,
+    TurnKind::Watcher,
+    TurnKind::Stream,
+    TurnKind::Signal,
+    TurnKind::Child,
+    TurnKind::Hook,
+    TurnKind::Task,
+];
+
+/// The number of turns of tasks.
+pub(crate) const TASK_TURN: usize = 10;
+
 /// All numbers of a loop.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     ticks: Number,
-    calls: Number,
-    calls_peak: Number,
+    /// Turns by their numbers in [`COUNTED`].
+    turns: [Number; COUNTED.len()],
+    ready_peak: Number,
     events: Number,
-    pub(crate) stale_events: Number,
+    pub(crate) spurious_events: Number,
+    stale_events: Number,
     pub(crate) wakeups: Number,
     pub(crate) messages: Number,
     pub(crate) timers_run: Number,
     pub(crate) signals: Number,
     pub(crate) accepted: Number,
+    pub(crate) received_bytes: Number,
+    pub(crate) sent_bytes: Number,
     callbacks: Number,
+    descriptors: Number,
     tasks: Number,
     timers: Number,
     times: OnceLock<Box<Times>>,
@@ -60,18 +86,41 @@ impl Page {
         tick.is_multiple_of(TICKS_PER_UPDATE)
     }
 
-    /// Adds the numbers of a tick.
+    /// Adds the numbers of a tick before its batch, which may not return: the events of the
+    /// selector, and the entries of the ready deque.
     #[inline]
-    pub(crate) fn end_tick(&self, events: usize, calls: usize) {
+    pub(crate) fn begin_batch(&self, events: usize, ready: usize) {
         self.events.add(events as u64);
-        self.calls.add(calls as u64);
-        if calls as u64 > self.calls_peak.get() {
-            self.calls_peak.set(calls as u64);
+        if ready as u64 > self.ready_peak.get() {
+            self.ready_peak.set(ready as u64);
         }
+    }
+
+    /// Counts an event for a registration that had ended.
+    #[cold]
+    pub(crate) fn add_stale_event(&self) {
+        self.stale_events.add(1);
+        self.spurious_events.add(1);
+    }
+
+    /// Counts a turn that begins, by its number in [`COUNTED`].
+    #[inline(always)]
+    pub(crate) fn count_turn(&self, number: usize) {
+        self.turns[number].add(1);
+    }
+
+    pub(super) fn turns(&self, kind: TurnKind) -> u64 {
+        let of_kind = self.turns.iter().zip(COUNTED).filter(|(_, other)| *other == kind);
+        of_kind.map(|(number, _)| number.get()).sum()
+    }
+
+    pub(super) fn calls(&self) -> u64 {
+        self.turns.iter().map(Number::get).sum()
     }
 
     pub(crate) fn set_gauges(&self, gauges: Gauges) {
         self.callbacks.set(gauges.callbacks as u64);
+        self.descriptors.set(gauges.descriptors as u64);
         self.tasks.set(gauges.tasks as u64);
         self.timers.set(gauges.timers as u64);
     }
@@ -108,8 +157,8 @@ macro_rules! getters {
 }
 
 getters! {
-    ticks calls calls_peak events stale_events wakeups messages timers_run signals accepted
-    callbacks tasks timers
+    ticks ready_peak events spurious_events stale_events wakeups messages timers_run signals accepted
+    received_bytes sent_bytes callbacks descriptors tasks timers
 }
 
 impl Times {

@@ -6,6 +6,7 @@
 //! most.
 
 use std::io;
+use std::mem;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
@@ -54,12 +55,13 @@ impl<F> AcceptCallback<F> {
     {
         let core = &self.server.core;
         let mut next = self.policy.begin(core.tick(), core.limits.accept_batch);
+        let mut is_first = true;
         while let Next::Accept(1..) = next {
             if self.server.is_full() {
                 self.server.pause(); // Until a connection ends.
                 return Ok(());
             }
-            next = self.accept_one(el, state)?;
+            next = self.accept_one(el, state, mem::replace(&mut is_first, false))?;
         }
         if let Next::BackOff(time) = next {
             self.back_off(el, time);
@@ -67,7 +69,14 @@ impl<F> AcceptCallback<F> {
         Ok(())
     }
 
-    fn accept_one<S: 'static, P>(&mut self, el: &LoopHandle<S>, state: &mut S) -> Result<Next>
+    /// Accepts a connection. `is_first` is true after an event, which may be for a connection that
+    /// another process has accepted.
+    fn accept_one<S: 'static, P>(
+        &mut self,
+        el: &LoopHandle<S>,
+        state: &mut S,
+        is_first: bool,
+    ) -> Result<Next>
     where
         F: FnMut() -> P,
         P: Protocol<S> + 'static,
@@ -76,7 +85,11 @@ impl<F> AcceptCallback<F> {
         let fd = self.server.fd;
         let (failure, error) = match accepted {
             // An exception handler or a protocol has closed the server.
-            None | Some(Err(AcceptError::WouldBlock)) => return Ok(Next::Accept(0)),
+            None => return Ok(Next::Accept(0)),
+            Some(Err(AcceptError::WouldBlock)) => {
+                self.server.core.page.spurious_events.add(u64::from(is_first));
+                return Ok(Next::Accept(0));
+            }
             Some(Ok((socket, peer))) => match self.register(el, Socket::new(socket), &peer) {
                 Ok(()) => return Ok(self.policy.accepted()),
                 Err(error) => (Failure::Registration, error),

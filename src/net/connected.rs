@@ -125,7 +125,8 @@ impl ConnectedSocket {
         &self,
         buffers: &mut [IoSliceMut<'_>],
     ) -> impl Future<Output = io::Result<usize>> {
-        self.io.call(|| "read_vectored", READ, move |socket| socket::recv_vectored(socket, buffers))
+        let read = move |socket: &Socket| socket::recv_vectored(socket, buffers);
+        self.io.transfer_part(|| "read_vectored", READ, read)
     }
 
     /// Reads once, as soon as there is input, and leaves the bytes in the socket.
@@ -199,11 +200,8 @@ impl ConnectedSocket {
         &self,
         slices: &[IoSlice<'_>],
     ) -> impl Future<Output = io::Result<usize>> {
-        self.io.call(
-            || "write_vectored",
-            WRITE,
-            move |socket| socket::send_vectored(socket, slices),
-        )
+        let write = move |socket: &Socket| socket::send_vectored(socket, slices);
+        self.io.transfer_part(|| "write_vectored", WRITE, write)
     }
 
     /// Writes all of `bytes`. If the future is dropped, a part of them may have been written.
@@ -314,7 +312,8 @@ impl ConnectedSocket {
         cx: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.io.poll_read_with(cx, |socket| socket::recv_vectored(socket, buffers))
+        let read = |socket: &Socket| socket::recv_vectored(socket, buffers);
+        self.io.poll_transfer_part(|| "poll_read_vectored", cx, READ, read)
     }
 
     /// Polls a [`write_vectored`](ConnectedSocket::write_vectored), for futures written by hand.
@@ -329,7 +328,8 @@ impl ConnectedSocket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.io.poll_write_with(cx, |socket| socket::send_vectored(socket, slices))
+        let write = |socket: &Socket| socket::send_vectored(socket, slices);
+        self.io.poll_transfer_part(|| "poll_write_vectored", cx, WRITE, write)
     }
 
     /// Returns the socket, which leaves the loop.

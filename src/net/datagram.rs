@@ -6,11 +6,12 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use mainspring_sys::Interest;
 use mainspring_sys::error_class::{ErrorClass, Operation, classify};
-use mainspring_sys::socket::{DatagramFeatures, Outgoing, SendBatch, SendProgress};
+use mainspring_sys::socket::{DatagramBatch, DatagramFeatures, Outgoing, SendBatch, SendProgress};
 
 use crate::io::Io;
-use crate::task::{budget, sleep};
+use crate::task::{budget, current, sleep};
 
 /// The first pause. Each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -37,7 +38,7 @@ pub(super) async fn send<T>(
 ) -> io::Result<usize> {
     let mut pause = Duration::ZERO;
     loop {
-        match io.write_with(&send).await {
+        match io.transfer_datagrams(|| "send", Interest::WRITABLE, &send, |sent| *sent).await {
             Err(error) if classify(Operation::SendDatagram, &error) == ErrorClass::Backoff => {
                 pause_longer(&mut pause).await;
             }
@@ -52,7 +53,7 @@ pub(super) async fn send_with_pauses(send: impl Fn() -> io::Result<usize>) -> io
     budget::step().await;
     let mut pause = Duration::ZERO;
     loop {
-        match send() {
+        match send().inspect(|sent| count_sent(*sent)) {
             Err(error)
                 if matches!(
                     classify(Operation::SendDatagram, &error),
@@ -64,6 +65,11 @@ pub(super) async fn send_with_pauses(send: impl Fn() -> io::Result<usize>) -> io
             result => return result,
         }
     }
+}
+
+/// Adds to the bytes that the running loop has sent.
+pub(super) fn count_sent(bytes: usize) {
+    current::with_running(|tasks| tasks.count_bytes(Interest::WRITABLE, bytes));
 }
 
 /// Batch state of a datagram socket for tasks: its features, and memory for sending.
@@ -84,6 +90,22 @@ impl Batching {
     }
 }
 
+/// Receives what is available into `batch`. Returns the number of datagrams.
+pub(super) async fn recv_batch<T: AsFd>(
+    io: &Io<T>,
+    batching: &Batching,
+    batch: &mut DatagramBatch,
+) -> io::Result<usize> {
+    let features = batching.features.get();
+    let receive = |socket: &T| {
+        let count = batch.recv(socket, features)?;
+        Ok((count, batch.total_length()))
+    };
+    let length = |(_, length): &(usize, usize)| *length;
+    let received = io.transfer_datagrams(|| "recv_batch", Interest::READABLE, receive, length);
+    Ok(received.await?.0)
+}
+
 /// Sends all of `datagrams`, each time as many as there is room for.
 pub(super) async fn send_batch<T: AsFd>(
     io: &Io<T>,
@@ -94,7 +116,8 @@ pub(super) async fn send_batch<T: AsFd>(
     while let [first, rest @ ..] = datagrams {
         let batch = || std::iter::once(first.after(sent)).chain(rest.iter().copied());
         let send = |socket: &T| batching.sending.borrow_mut().send(socket, batch());
-        match io.write_with(send).await {
+        let total = |progress: &SendProgress| progress.total;
+        match io.transfer_datagrams(|| "send_batch", Interest::WRITABLE, send, total).await {
             Ok(progress) => {
                 sent = progress.bytes + if progress.datagrams == 0 { sent } else { 0 };
                 datagrams = &datagrams[progress.datagrams..];
@@ -136,7 +159,12 @@ macro_rules! methods {
                 &self,
                 buffer: &mut [u8],
             ) -> impl ::std::future::Future<Output = io::Result<usize>> {
-                self.io.call(|| "recv", Interest::READABLE, move |socket| socket.recv(buffer))
+                self.io.transfer_datagrams(
+                    || "recv",
+                    Interest::READABLE,
+                    move |socket| socket.recv(buffer),
+                    |length| *length,
+                )
             }
 
             /// Receives a datagram like [`recv`](Self::recv), and leaves it in the socket.
@@ -188,8 +216,9 @@ macro_rules! methods {
                 &self,
                 batch: &mut socket::DatagramBatch,
             ) -> impl ::std::future::Future<Output = io::Result<usize>> {
-                let receive = move |socket: &_| batch.recv(socket, self.features());
-                self.io.call(|| "recv_batch", Interest::READABLE, receive)
+                $crate::awaits::located(|| "recv_batch", async move {
+                    datagram::recv_batch(&self.io, &self.batching, batch).await
+                })
             }
 
             /// Sends `datagrams` in their order, with one system call for up to 64 of them where
@@ -218,7 +247,8 @@ macro_rules! methods {
                 datagrams: &[socket::Outgoing<'_>],
             ) -> io::Result<socket::SendProgress> {
                 let send = |socket: &$std| self.batching.send(socket, datagrams);
-                self.io.try_io(Interest::WRITABLE, send)
+                let sent = self.io.try_io(Interest::WRITABLE, send);
+                sent.inspect(|progress| datagram::count_sent(progress.total))
             }
 
             /// Returns the number of datagrams into which the kernel splits the bytes of one

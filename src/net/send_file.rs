@@ -57,7 +57,7 @@ impl ConnectedSocket {
             while offset < range.end {
                 let count = usize::try_from(range.end - offset).unwrap_or(usize::MAX);
                 let send = |socket: &Socket| socket::send_file(socket, file, offset, count);
-                match self.io().transfer_part(Interest::WRITABLE, send).await? {
+                match self.io().transfer_part(|| "send_file", Interest::WRITABLE, send).await? {
                     0 => break,
                     sent => offset += sent as u64,
                 }

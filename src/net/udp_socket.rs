@@ -144,7 +144,12 @@ impl UdpSocket {
         &self,
         buffer: &mut [u8],
     ) -> impl Future<Output = io::Result<(usize, SocketAddr)>> {
-        self.io.call(|| "recv_from", Interest::READABLE, move |socket| socket.recv_from(buffer))
+        self.io.transfer_datagrams(
+            || "recv_from",
+            Interest::READABLE,
+            move |socket| socket.recv_from(buffer),
+            |(length, _)| *length,
+        )
     }
 
     /// Receives a datagram like [`recv_from`](UdpSocket::recv_from), and leaves it in the socket.

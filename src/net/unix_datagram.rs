@@ -153,7 +153,10 @@ impl UnixDatagram {
         buffer: &mut [u8],
     ) -> impl Future<Output = io::Result<(usize, UnixAddress)>> {
         located(|| "recv_from", async move {
-            let received = self.io.read_with(|socket| socket::recv_from(socket, buffer));
+            let receive = |socket: &StdSocket| socket::recv_from(socket, buffer);
+            let length = |(length, _): &(usize, Address)| *length;
+            let received =
+                self.io.transfer_datagrams(|| "recv_from", Interest::READABLE, receive, length);
             let (count, from) = received.await?;
             Ok((count, unix(&from)?))
         })
@@ -216,10 +219,11 @@ impl UnixDatagram {
         &self,
         buffer: &mut [u8],
     ) -> impl Future<Output = io::Result<(usize, Vec<OwnedFd>)>> {
-        self.io.call(
+        self.io.transfer_datagrams(
             || "recv_fds",
             Interest::READABLE,
             move |socket| socket::recv_fds(socket, buffer),
+            |(length, _)| *length,
         )
     }
 

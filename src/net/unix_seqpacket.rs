@@ -107,7 +107,12 @@ impl UnixSeqpacket {
     /// The errors of send(2) and [`Io::writable`]: `BrokenPipe` if the peer has disconnected,
     /// `EMSGSIZE` for a message that is longer than the send buffer.
     pub fn send(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        self.io.call(|| "send", Interest::WRITABLE, move |socket| socket::send(socket, bytes))
+        self.io.transfer_datagrams(
+            || "send",
+            Interest::WRITABLE,
+            move |socket| socket::send(socket, bytes),
+            |length| *length,
+        )
     }
 
     /// Receives a message, and returns its length; 0 is the end of the connection. Descriptors that
@@ -119,7 +124,12 @@ impl UnixSeqpacket {
     ///
     /// The errors of recv(2) and [`Io::readable`].
     pub fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        self.io.call(|| "recv", Interest::READABLE, move |socket| socket::recv(socket, buffer))
+        self.io.transfer_datagrams(
+            || "recv",
+            Interest::READABLE,
+            move |socket| socket::recv(socket, buffer),
+            |length| *length,
+        )
     }
 
     /// Sends a message with `fds`, and returns its length. The caller may then close its copies.
@@ -133,10 +143,11 @@ impl UnixSeqpacket {
         bytes: &[u8],
         fds: &[BorrowedFd<'_>],
     ) -> impl Future<Output = io::Result<usize>> {
-        self.io.call(
+        self.io.transfer_datagrams(
             || "send_fds",
             Interest::WRITABLE,
             move |socket| socket::send_fds(socket, bytes, fds),
+            |length| *length,
         )
     }
 
@@ -150,10 +161,11 @@ impl UnixSeqpacket {
         &self,
         buffer: &mut [u8],
     ) -> impl Future<Output = io::Result<(usize, Vec<OwnedFd>)>> {
-        self.io.call(
+        self.io.transfer_datagrams(
             || "recv_fds",
             Interest::READABLE,
             move |socket| socket::recv_fds(socket, buffer),
+            |(length, _)| *length,
         )
     }
 

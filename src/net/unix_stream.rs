@@ -203,7 +203,8 @@ impl UnixStream {
     ) -> impl Future<Output = io::Result<()>> {
         located(|| "send_fds", async move {
             let send = |socket: &Socket| socket::send_fds(socket, bytes, fds);
-            let count = self.socket.write_with(send).await?;
+            let count =
+                self.socket.io().transfer_part(|| "send_fds", Interest::WRITABLE, send).await?;
             self.socket.write_all(&bytes[count..]).await
         })
     }

@@ -217,14 +217,18 @@ impl WatcherEntry {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// Queues the callbacks that wait for a part of `readiness`, the reader first.
-    pub(super) fn feed(&self, readiness: Readiness, ready: &mut ReadyDeque) {
+    /// Queues the callbacks that wait for a part of `readiness`, the reader first. Returns false if
+    /// there is none.
+    pub(super) fn feed(&self, readiness: Readiness, ready: &mut ReadyDeque) -> bool {
+        let mut has_fed = false;
         for registration in self.registrations.iter().flatten() {
             let readiness = visible(readiness, registration.interest);
             if !readiness.is_empty() {
                 ready.feed(registration.key, readiness);
+                has_fed = true;
             }
         }
+        has_fed
     }
 
     /// Records that the fd was closed while it was watched, and queues `INVALID` for its callbacks,

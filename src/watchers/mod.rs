@@ -21,6 +21,7 @@ use mainspring_sys::{AnySelector, Event, Events, Interest, Readiness, Token, Tri
 use crate::arena::Arena;
 use crate::error::{Error, Result};
 use crate::handle::Key;
+use crate::metrics::Page;
 use crate::ready::{Ready, ReadyDeque};
 
 use self::entry::{EventTarget, WatcherEntry};
@@ -84,6 +85,11 @@ impl Watchers {
     /// [`rebuild`](Watchers::rebuild) registers it again.
     pub(crate) fn add_internal(&mut self, fd: RawFd, token: Token, mode: TriggerMode) {
         self.internal.push((fd, token, mode));
+    }
+
+    /// Returns the number of fds with a callback.
+    pub(crate) fn count(&self) -> usize {
+        self.entries.count()
     }
 
     /// Returns true if an event is pending that the selector's own descriptor does not show.
@@ -339,7 +345,7 @@ impl Watchers {
     /// The only callback of an fd is not looked up here. Its readiness is queued as the kernel
     /// reported it, without the mask of its interest: see [`is_solicited`].
     #[inline]
-    pub(crate) fn feed(&self, events: &Events, ready: &mut ReadyDeque) -> FeedResult {
+    pub(crate) fn feed(&self, events: &Events, ready: &mut ReadyDeque, page: &Page) -> FeedResult {
         let mut result = FeedResult::default();
         for Event { token, readiness } in events {
             match EventTarget::of(*token) {
@@ -347,8 +353,12 @@ impl Watchers {
                 EventTarget::Callback(key) => ready.feed(key, *readiness),
                 EventTarget::Entry { index, generation } => {
                     match self.entries.get(index, generation) {
-                        Some(entry) => entry.feed(*readiness, ready),
-                        None => result.unknown_tokens = true,
+                        Some(entry) if entry.feed(*readiness, ready) => {}
+                        Some(_) => page.spurious_events.add(1),
+                        None => {
+                            page.add_stale_event();
+                            result.unknown_tokens = true;
+                        }
                     }
                 }
             }

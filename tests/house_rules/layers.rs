@@ -6,7 +6,8 @@ use super::source::{Source, assert_none, is_word, sources, words};
 const LAYERS: &[&[&str]] = &[
     &["awaits", "log_text"],
     &["error", "panic", "clock", "handle", "std_or_loom", "step_counter", "arena"],
-    &["ready", "soon_queue", "callbacks", "key_groups", "metrics", "snapshot", "tape"],
+    &["ready", "soon_queue", "callbacks", "key_groups", "snapshot", "tape"],
+    &["metrics"],
     &["timers", "watchers", "inbox", "signals", "children", "blocking", "watchdog", "diagnosis"],
     &["event_loop"],
     &["task"],

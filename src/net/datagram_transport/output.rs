@@ -27,8 +27,9 @@ impl EndpointState {
             Some(to) => socket::send_to(socket, bytes, to),
             None => socket::send(socket, bytes),
         });
-        if let Err(error) = sent {
-            self.take_refusal(error, &outgoing(bytes, to));
+        match sent {
+            Ok(length) => self.count_sent(length),
+            Err(error) => self.take_refusal(error, &outgoing(bytes, to)),
         }
     }
 
@@ -46,10 +47,14 @@ impl EndpointState {
             let sent = self.with_socket(|socket| self.sending.borrow_mut().send(socket, batch));
             match sent {
                 Ok(progress) if progress.datagrams > 0 => {
+                    self.count_sent(progress.total);
                     datagrams = &datagrams[progress.datagrams..];
                     skipped = progress.bytes;
                 }
-                Ok(progress) => skipped += progress.bytes,
+                Ok(progress) => {
+                    self.count_sent(progress.total);
+                    skipped += progress.bytes;
+                }
                 Err(error) => {
                     if self.is_pause(&error) {
                         self.wait_for_room(&error);
@@ -63,6 +68,11 @@ impl EndpointState {
         for (index, datagram) in datagrams.iter().enumerate() {
             self.enqueue(datagram, if index == 0 { skipped } else { 0 });
         }
+    }
+
+    /// Adds to the bytes that the loop has sent.
+    fn count_sent(&self, bytes: usize) {
+        self.core.page.sent_bytes.add(bytes as u64);
     }
 
     /// Queues a datagram for which the kernel has no room. Any other error costs the datagram.
@@ -142,6 +152,7 @@ impl EndpointState {
             match sent {
                 Ok(progress) => {
                     self.write_pause.set(Duration::ZERO);
+                    self.count_sent(progress.total);
                     self.queue.borrow_mut().advance(progress);
                 }
                 Err(error) if self.is_pause(&error) => {

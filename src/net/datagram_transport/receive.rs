@@ -89,14 +89,20 @@ impl EndpointState {
             Ok(count) => {
                 self.read_pause.set(Duration::ZERO);
                 used.datagrams += count;
-                used.bytes += batch.total_length();
+                let length = batch.total_length();
+                used.bytes += length;
+                self.core.page.received_bytes.add(length as u64);
                 used.is_empty = count < limit;
                 Some(Delivery { state: self, rest: Some(Rest { batch, next: 0 }) })
             }
             Err(error) => {
                 self.core.datagrams.batch.set(Some(batch));
+                let class = classify(Operation::ReceiveDatagram, &error);
+                if class == ErrorClass::WouldBlock && used.datagrams == 0 {
+                    self.core.page.spurious_events.add(1);
+                }
                 used.datagrams += 1;
-                match classify(Operation::ReceiveDatagram, &error) {
+                match class {
                     ErrorClass::WouldBlock | ErrorClass::Retry => used.is_empty = true,
                     ErrorClass::OneOff => self.note_error(error),
                     ErrorClass::Capacity | ErrorClass::Backoff => {

@@ -129,9 +129,13 @@ impl TransportState<dyn StreamCell> {
         for _ in 0..READS {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return true,
-                // Level-triggered: the kernel reports what is left.
-                Ok(_) if !self.has(Flags::EDGE) && !self.may_hold_input() => return false,
-                Ok(_) => {}
+                Ok(count) => {
+                    self.core.page.received_bytes.add(count.min(buffer.len()) as u64);
+                    // Level-triggered: the kernel reports what is left.
+                    if !self.has(Flags::EDGE) && !self.may_hold_input() {
+                        return false;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.unset(Flags::MAYBE_READABLE);

@@ -123,9 +123,9 @@ impl Transport {
             return state.write_one_slow(data);
         }
         // Tried at once: usually the kernel has room, and no change of interest is needed.
-        let written = state.stream.write(data);
-        if !matches!(written, Ok(count) if count >= data.len()) {
-            state.queue_remainder(written, &[IoSlice::new(data)]);
+        match state.stream.write(data) {
+            Ok(count) if count >= data.len() => state.count_sent(data.len()),
+            written => state.queue_remainder(written, &[IoSlice::new(data)]),
         }
     }
 
@@ -169,9 +169,9 @@ impl Transport {
         if state.has(Flags::SLOW_WRITE) {
             return state.write_slow(slices, length);
         }
-        let written = state.stream.write_vectored(slices);
-        if !matches!(written, Ok(count) if count >= length) {
-            state.queue_remainder(written, slices);
+        match state.stream.write_vectored(slices) {
+            Ok(count) if count >= length => state.count_sent(length),
+            written => state.queue_remainder(written, slices),
         }
     }
 

@@ -46,10 +46,17 @@ impl TransportState<dyn StreamCell> {
         if matches!(written, Ok(1..)) {
             self.note_transfer();
         }
-        if !matches!(written, Ok(count) if count >= length) {
-            self.queue_remainder(written, slices);
+        match written {
+            Ok(count) if count >= length => self.count_sent(length),
+            written => self.queue_remainder(written, slices),
         }
         self.flush_stream();
+    }
+
+    /// Adds to the bytes that the loop has sent.
+    #[inline]
+    pub(super) fn count_sent(&self, bytes: usize) {
+        self.core.page.sent_bytes.add(bytes as u64);
     }
 
     /// Queues the bytes that a write has left. They go in front of the bytes that a user-defined
@@ -57,6 +64,7 @@ impl TransportState<dyn StreamCell> {
     #[cold]
     pub(super) fn queue_remainder(&self, written: io::Result<usize>, slices: &[IoSlice<'_>]) {
         let mut written = self.written_count(written);
+        self.count_sent(written);
         if self.has(Flags::DONE | Flags::FAILING) {
             return;
         }
@@ -130,7 +138,11 @@ impl TransportState<dyn StreamCell> {
             [] => self.stream.write(front),
             back => self.stream.write_vectored(&[IoSlice::new(front), IoSlice::new(back)]),
         };
+        if written.as_ref().is_err_and(is_retry) && !self.has(Flags::CUSTOM) {
+            self.core.page.spurious_events.add(1); // The event has promised room.
+        }
         let written = self.written_count(written).min(queue.len());
+        self.count_sent(written);
         if self.has(Flags::DONE | Flags::FAILING) {
             return;
         }

@@ -60,11 +60,12 @@ impl TransportState<dyn StreamCell> {
         loop {
             let count = match self.stream.read(&mut buffer) {
                 Ok(count @ 1..) if !self.has(Flags::SLOW_READ) => count,
-                other => match self.check_read(other, buffer.len()) {
+                other => match self.check_read(other, buffer.len(), so_far.reads == 0) {
                     Some(count) => count,
                     None => return Ok(()),
                 },
             };
+            core.page.received_bytes.add(count as u64);
             hand_over(&buffer[..count])?;
             if count == 0 {
                 self.end_if_over();
@@ -79,9 +80,10 @@ impl TransportState<dyn StreamCell> {
     }
 
     /// Checks the result of a read if it is not plain: no bytes, an error, or one of the flags
-    /// `SLOW_READ`. Returns the number of bytes to deliver, 0 for end of file, or None.
+    /// `SLOW_READ`. `is_first` is true for the first read of a run. Returns the number of bytes to
+    /// deliver, 0 for end of file, or None.
     #[cold]
-    fn check_read(&self, read: io::Result<usize>, room: usize) -> Option<usize> {
+    fn check_read(&self, read: io::Result<usize>, room: usize, is_first: bool) -> Option<usize> {
         self.flush_stream(); // A handshake answers the input that it reads.
         match read {
             // A user-defined stream has ended the connection during the read.
@@ -94,6 +96,11 @@ impl TransportState<dyn StreamCell> {
             Ok(count) => return self.check_count(count, room),
             Err(error) if error.kind() == ErrorKind::Interrupted => self.read_later(),
             Err(error) if is_retry(&error) => {
+                // With the flag the run has another reason than an event. A user-defined stream may
+                // have read a part of something.
+                if is_first && !self.has(Flags::MAYBE_READABLE | Flags::CUSTOM) {
+                    self.core.page.spurious_events.add(1);
+                }
                 self.unset(Flags::MAYBE_READABLE);
                 if self.has(Flags::FAILING) {
                     self.end();

@@ -122,6 +122,15 @@ impl Tasks {
         }
     }
 
+    /// Counts bytes that a call has read or received, or with `WRITABLE` written or sent.
+    #[inline]
+    pub(crate) fn count_bytes(&self, interest: Interest, bytes: usize) {
+        let page = &self.core.page;
+        let is_sent = interest.contains(Interest::WRITABLE);
+        let number = if is_sent { &page.sent_bytes } else { &page.received_bytes };
+        number.add(bytes as u64);
+    }
+
     /// Queues a waiter: `waker` is woken when the fd is ready for `interest`, which it is not now.
     #[inline]
     pub(crate) fn io_wait(
@@ -239,6 +248,7 @@ impl Tasks {
             self.core.unwatch(watcher, ready.key);
         }
         let Some(first) = slot.pop_ready() else {
+            self.core.note_nothing_ran(ready.readiness);
             if slot.watching == Watching::Level {
                 self.pause(slot, ready.key);
             }

@@ -1,0 +1,196 @@
+//! Spurious events (docs/contract.md, N6).
+
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, Interest, Io, Metrics, spawn, yield_now};
+
+use crate::support::descriptors::{fill, pair, readable, tcp_pair};
+use crate::support::network::{client, echo, listener};
+use crate::support::{on_every_selector, simulated};
+
+const NOW: Option<Duration> = Some(Duration::ZERO);
+
+/// Returns the numbers of spurious and of stale events.
+fn missed(metrics: &Metrics) -> (u64, u64) {
+    (metrics.spurious_events(), metrics.stale_events())
+}
+
+/// Runs `call` in each tick after the selector was called, and before its events are served.
+fn after_each_select(el: &EventLoop, mut call: impl FnMut() + 'static) {
+    el.on_check(move |_, ()| call()).unwrap();
+}
+
+#[test]
+fn n6_an_event_for_a_paused_or_cancelled_watcher_is_spurious() {
+    on_every_selector(|kind| {
+        for cancels in [false, true] {
+            let (mut el, _clock) = simulated(kind, ());
+            let watchers = Rc::new(Cell::new([None; 2]));
+            let add = |index: usize| {
+                let (ours, theirs) = readable();
+                let watchers = watchers.clone();
+                el.add_reader(ours, move |el, (), _| {
+                    let _open = &theirs;
+                    // The one that runs first ends the other one.
+                    let other = watchers.get()[1 - index].unwrap();
+                    match cancels {
+                        true => _ = el.cancel(other),
+                        false => el.set_interest(other, Interest::empty())?,
+                    }
+                    Ok(())
+                })
+                .unwrap()
+            };
+            watchers.set([Some(add(0)), Some(add(1))]);
+            el.tick(NOW).unwrap();
+            let metrics = el.metrics();
+            assert_eq!((metrics.events(), metrics.calls()), (2, 1));
+            assert_eq!(missed(&metrics), (1, u64::from(cancels)));
+        }
+    });
+}
+
+#[test]
+fn n6_an_event_that_no_task_waits_for_is_spurious() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let (ours, mut theirs) = pair();
+        let stop = Rc::new(Cell::new(false));
+        let stopped = stop.clone();
+        el.spawn(async move {
+            let io = Io::with_interest(ours, Interest::READABLE).unwrap();
+            io.readable().await.unwrap(); // Now it is watched.
+            io.read(&mut [0; 8]).await.unwrap();
+            io.clear_readiness(Interest::READABLE);
+            while !stopped.get() {
+                yield_now().await;
+            }
+        })
+        .detach();
+        el.tick(NOW).unwrap();
+        theirs.write_all(b"x").unwrap();
+        el.tick(NOW).unwrap();
+        let before = el.metrics().events();
+        assert_eq!(missed(&el.metrics()), (0, 0));
+        theirs.write_all(b"x").unwrap();
+        el.tick(NOW).unwrap();
+        assert_eq!((el.metrics().events() - before, missed(&el.metrics())), (1, (1, 0)));
+        stop.set(true);
+        el.run().unwrap();
+    });
+}
+
+#[test]
+fn n6_a_connection_whose_first_read_would_block_had_a_spurious_event() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let (ours, mut theirs) = tcp_pair();
+        let mut thief = ours.try_clone().unwrap();
+        el.attach(ours, |_, (), _, _| panic!("no input is left")).unwrap();
+        theirs.write_all(b"x").unwrap();
+        after_each_select(&el, move || _ = thief.read(&mut [0; 8]));
+        el.tick(None).unwrap();
+        assert_eq!((el.metrics().events(), missed(&el.metrics())), (1, (1, 0)));
+    });
+}
+
+#[test]
+fn n6_a_queue_that_finds_no_room_had_a_spurious_event() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let (ours, mut theirs) = pair();
+        let copy = ours.try_clone().unwrap();
+        let conn = el.attach(ours, |_, (), _, _| Ok(())).unwrap();
+        fill(&copy);
+        conn.write(b"queued");
+        el.tick(NOW).unwrap();
+        assert_eq!(missed(&el.metrics()), (0, 0));
+        let mut buffer = vec![0; 1 << 20];
+        while el.metrics().events() == 0 {
+            assert!(theirs.read(&mut buffer).unwrap() > 0); // Until there is room.
+            let copy = copy.try_clone().unwrap();
+            let hook = el.on_check(move |_, ()| fill(&copy)).unwrap();
+            el.tick(NOW).unwrap();
+            el.cancel(hook);
+        }
+        assert_eq!((missed(&el.metrics()), conn.queued()), ((1, 0), 6));
+    });
+}
+
+#[test]
+fn n6_an_endpoint_that_receives_nothing_had_a_spurious_event() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (thief, address) = (ours.try_clone().unwrap(), ours.local_addr().unwrap());
+        el.attach_datagram(ours, |_, (), _, _| panic!("nothing is left")).unwrap();
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.send_to(b"x", address).unwrap();
+        after_each_select(&el, move || _ = thief.recv(&mut [0; 8]));
+        el.tick(None).unwrap();
+        assert_eq!((el.metrics().events(), missed(&el.metrics())), (1, (1, 0)));
+    });
+}
+
+#[test]
+fn n6_a_server_whose_client_another_process_accepts_had_a_spurious_event() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let (listener, address) = listener();
+        let thief = TcpListener::from(listener.try_clone().unwrap());
+        thief.set_nonblocking(true).unwrap();
+        let server = echo(&el, listener);
+        let _client = client(address);
+        after_each_select(&el, move || drop(thief.accept()));
+        el.tick(None).unwrap();
+        assert_eq!((missed(&el.metrics()), server.connections()), ((1, 0), 0));
+    });
+}
+
+/// A busy connection beside a bystander, and connections that end.
+#[test]
+fn n6_ordinary_traffic_has_no_spurious_event() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let (listener, address) = listener();
+        let _server = echo(&el, listener);
+        let (ours, theirs) = readable();
+        el.add_reader(ours, move |_, (), _| Ok(drop(theirs.peer_addr()))).unwrap();
+        let mut clients = [client(address), client(address)];
+        let mut buffer = vec![0; 1 << 16];
+        for round in 0..100 {
+            clients[0].write_all(&[1; 10_000]).unwrap();
+            if round % 5 == 0 {
+                clients[1].write_all(b"now and then").unwrap();
+            }
+            el.tick(NOW).unwrap();
+            clients.iter_mut().for_each(|client| _ = client.read(&mut buffer));
+        }
+        drop(clients);
+        (0..10).for_each(|_| _ = el.tick(NOW).unwrap());
+        assert!(el.metrics().received_bytes() > 500_000);
+        assert_eq!(missed(&el.metrics()), (0, 0));
+    });
+}
+
+#[test]
+fn n6_tasks_that_wait_have_no_spurious_event() {
+    on_every_selector(|kind| {
+        let mut el = EventLoop::builder().selector(kind).clock(SimClock::new()).build().unwrap();
+        el.run_until_complete(async {
+            let (reader, writer) = std::io::pipe().unwrap();
+            let reader = Io::with_interest(reader, Interest::READABLE).unwrap();
+            let echo = spawn(async move { reader.read_chunk().await.unwrap().len() });
+            yield_now().await;
+            (&writer).write_all(b"hello").unwrap();
+            assert_eq!(echo.await.unwrap(), 5);
+        })
+        .unwrap();
+        assert_eq!(missed(&el.metrics()), (0, 0));
+    });
+}
