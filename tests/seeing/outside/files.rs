@@ -184,6 +184,13 @@ fn r9_several_tapes_are_shown_one_after_the_other() {
     assert!(
         run(&["ps", &pid, "--tape", "9999"]).2.starts_with("mainspring: there is no tape 9999")
     );
+    let (all, path) = (output(&["ps", &pid]), Temporary::new("only"));
+    assert!(all.contains("\n\ntape     "), "an empty line between them: {all}");
+    record(&path);
+    let none = (1, String::new(), "mainspring: there is no tape 2, only 1\n".to_owned());
+    assert_eq!(run(&["ps", path.text(), "--tape", "2"]), none);
+    let dash = "mainspring: cannot read -: No such file or directory\n".to_owned();
+    assert_eq!(run(&["ps", "-"]), (1, String::new(), dash));
 }
 
 proptest! {

@@ -79,3 +79,22 @@ fn r8_blame_of_a_period_has_the_causes_before_it() {
     assert!(late.contains("ran 2.4s late: 2.0s of it timer third ("), "{late}");
     assert!(late.contains("400.0ms timer slow ("), "{late}");
 }
+
+/// A process runs, but a copy of its tape is not the file that it writes.
+#[test]
+fn r7_a_copy_of_a_tape_belongs_to_no_process() {
+    let (path, copy) = (Temporary::new("original"), Temporary::new("copy"));
+    let recorder = Recorder::black_box(&path.0).turns(64);
+    let mut el = EventLoop::builder().record(recorder).build().unwrap();
+    let (from, to) = (path.0.clone(), copy.0.clone());
+    el.call_later(Duration::from_millis(1), move |_, _| _ = std::fs::copy(from, to).unwrap());
+    el.run().unwrap();
+    let text = output(&["ps", copy.text()]);
+    if std::path::Path::new("/proc/self/maps").exists() {
+        assert!(output(&["ps", path.text()]).contains(" runs; "), "the process of the original");
+        assert!(text.contains(" has ended; "), "{text}");
+        let last = text.lines().find(|line| line.starts_with("last ")).unwrap();
+        assert!(last.starts_with("last     timer tests/"), "{last}");
+        assert!(last.ends_with(" UTC"), "a timer has no cause but its time: {last}");
+    }
+}

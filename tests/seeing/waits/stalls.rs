@@ -1,19 +1,22 @@
 //! Loops that nothing can wake (docs/contract.md, O12 and O13).
 
+use std::cell::RefCell;
 use std::future::{pending, poll_fn};
+use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::{Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use mainspring::testing::SimClock;
 use mainspring::{
-    CancelScope, Error, EventLoop, Interest, Io, SelectorKind, Shutdown, Signal, Stalled,
-    as_completed, gather, promise, race_all, signal, sleep, spawn, timeout,
+    CancelScope, Clock, Error, EventLoop, Interest, Io, LoopHandle, SelectorKind, Shutdown, Signal,
+    Stalled, as_completed, gather, promise, race_all, signal, sleep, spawn, timeout,
 };
 
 use super::recording;
 use crate::support::descriptors::pair;
-use crate::support::{on_every_selector, simulated};
+use crate::support::{loopback, on_every_selector, simulated};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -279,6 +282,49 @@ fn o13_a_process_or_a_job_can_wake_the_loop() {
             mainspring::spawn_blocking(|| thread::sleep(Duration::from_millis(1))).await.is_ok()
         });
         assert!(done.unwrap());
+    });
+}
+
+#[test]
+fn o13_a_process_that_a_task_awaits_can_wake_the_loop() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let status = el.run_until_complete(async {
+            mainspring::process::Child::spawn(std::process::Command::new("true"))?.wait().await
+        });
+        assert!(status.unwrap().unwrap().success());
+    });
+}
+
+/// A clock of the user that limits each sleep, and that stops the loop after one.
+#[derive(Debug)]
+struct Limited(SimClock, Rc<RefCell<Option<LoopHandle>>>);
+
+impl Clock for Limited {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn max_wait(&self, wanted: Option<Duration>) -> Option<Duration> {
+        self.0.max_wait(wanted.or(Some(HOUR)))
+    }
+
+    fn on_timeout(&self, _: Option<Duration>) {
+        self.1.borrow().as_ref().inspect(|handle| handle.stop());
+    }
+}
+
+#[test]
+fn o13_a_clock_that_limits_each_sleep_can_wake_the_loop() {
+    on_every_selector(|kind| {
+        let handle = Rc::new(RefCell::new(None));
+        let clock = Limited(SimClock::new(), handle.clone());
+        let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock);
+        let mut el = builder.build().unwrap();
+        handle.replace(Some(el.handle().clone()));
+        deadlock(&el);
+        el.run().unwrap();
+        handle.replace(None);
     });
 }
 

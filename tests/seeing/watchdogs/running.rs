@@ -205,3 +205,29 @@ fn e4_the_time_of_a_turn_counts_from_its_begin() {
     let lasted = running.as_ref().unwrap().lasted;
     assert!(lasted + delay <= *elapsed + MS, "{lasted:?} of {elapsed:?}");
 }
+
+#[test]
+fn e4_each_heartbeat_is_closed_with_its_loop() {
+    on_every_selector(|kind| {
+        let (el, _clock) = simulated(kind, ());
+        let (first, second, handle) = (el.heartbeat(), el.heartbeat(), el.handle().clone());
+        assert!(!first.is_closed() && !second.is_closed());
+        drop(el);
+        assert!(first.is_closed() && second.is_closed());
+        assert!(handle.heartbeat().is_closed());
+    });
+}
+
+/// The first heartbeat instruments the turns of a loop that is not instrumented otherwise.
+#[test]
+fn e4_a_loop_without_await_lines_records_as_well() {
+    on_every_selector(|kind| {
+        let builder = EventLoop::builder().selector(loopback::selector(kind)).await_lines(false);
+        let mut el = builder.build_with(None).unwrap();
+        let reader = Reader::new(el.heartbeat());
+        let line = line!() + 1;
+        el.call_soon(move |_, seen| *seen = reader.read());
+        el.run().unwrap();
+        assert_eq!(kind_and_line(el.state().clone()), (TurnKind::Soon, line));
+    });
+}
