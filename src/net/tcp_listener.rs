@@ -159,7 +159,7 @@ impl TcpListener {
     ///
     /// At the [connection limit](TcpListener::set_max_connections) this waits until a connection
     /// ends. At the descriptor limit it waits as well. Clients that cannot be accepted for a long
-    /// time are turned away, which is reported once to the [exception
+    /// time are turned away, which is reported once per incident to the [exception
     /// handler](crate::LoopHandle::set_exception_handler). An error of a single connection is
     /// skipped.
     ///
