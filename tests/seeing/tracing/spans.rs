@@ -154,6 +154,22 @@ fn r10_each_end_of_a_task_closes_its_span_once() {
 }
 
 #[test]
+fn r10_a_task_that_is_cancelled_before_its_first_poll_has_a_span() {
+    on_every_selector(|kind| {
+        let recorder = Recorder::new(Wants::Everything);
+        let (mut el, _clock) = simulated(kind, ());
+        recorder.record(|| {
+            let task = el.spawn(sleep(SECOND)).named("only");
+            assert!(task.cancel("unused"));
+            el.run().unwrap();
+        });
+        let only = recorder.named("only");
+        assert_eq!(only.fields["size.bytes"], size_of::<mainspring::Sleep>().to_string());
+        assert_eq!((only.enters, only.closes), (0, 1));
+    });
+}
+
+#[test]
 fn r10_a_loop_closes_the_spans_of_its_tasks() {
     on_every_selector(|kind| {
         let recorder = Recorder::new(Wants::Everything);
