@@ -100,6 +100,11 @@ impl IoSlot {
         self.waiters().fold(Interest::empty(), |all, waiter| all | waiter.interest)
     }
 
+    /// Returns true if there is a waiter.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.first.key != Key::NONE || self.has_others()
+    }
+
     pub(super) fn has_others(&self) -> bool {
         !self.others.is_empty()
     }

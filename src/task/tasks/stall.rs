@@ -12,9 +12,8 @@ use crate::task::kept_wakers;
 impl Tasks {
     /// Returns true if a descriptor has a waiter.
     pub(super) fn is_descriptor_awaited(&self) -> bool {
-        let is_awaited = |slot: &IoSlot| slot.waiters().next().is_some();
         // The search begins at the one that the last call has found, and usually ends there.
-        let found = self.ios.borrow().find(self.last_awaited.get(), is_awaited);
+        let found = self.ios.borrow().find(self.last_awaited.get(), IoSlot::is_awaited);
         self.last_awaited.set(found.unwrap_or(0));
         found.is_some()
     }
