@@ -11,7 +11,7 @@ use mainspring_sys::closure::{CallOnce, Storage};
 
 use super::callback::{Callback, Flow, OnceResult, REMOVE, Repeating, failed};
 use super::failure::{Failure, Payload, catch};
-use super::report::{Origin, PanicPolicy, Report};
+use super::report::{Origin, PanicPolicy, Report, ReportKind};
 use super::source::Source;
 use super::{EventLoop, LoopHandle};
 use crate::error::Error;
@@ -164,10 +164,9 @@ impl<S> EventLoop<S> {
         if !self.is_timed() {
             return run(self);
         }
-        let key = ready.key;
         // Before the call, which may remove the registration.
         let slow = self.core.limits.slow;
-        let report = slow.and_then(|limit| self.report_of_next(key, limit));
+        let report = slow.and_then(|limit| self.report_of_next(ready, limit));
         let began = self.take_lap();
         self.record_call(ready, began);
         let result = run(self);
@@ -213,11 +212,15 @@ impl<S> EventLoop<S> {
     }
 
     #[cold]
-    fn report_of_next(&self, key: Key, limit: Duration) -> Option<Box<Report>> {
-        let error = Error::Slow(limit);
+    fn report_of_next(&self, ready: Ready, limit: Duration) -> Option<Box<Report>> {
+        let (key, error) = (ready.key, Error::Slow(limit));
         let report = match self.handle.shared.messages.borrow().location() {
             Some(location) if key == Key::INBOX => {
                 Some(Origin { source: Source::Soon, location }.report(error, None))
+            }
+            _ if key.is_task_layer() => {
+                let (_, location, name) = self.handle.shared.tasks.origin_of(ready)?;
+                Some(Report { kind: ReportKind::Task, error, location, name })
             }
             _ => self.handle.report_of(key, error),
         };

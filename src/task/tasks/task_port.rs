@@ -174,7 +174,6 @@ impl TaskLayer for Tasks {
     }
 
     fn report_of(&self, key: Key, error: Error) -> Option<Report> {
-        let key = if KeyKind::of(key) == KeyKind::Io { self.io_waiter(key)? } else { key };
         let mut slots = self.slots.borrow_mut();
         let name = slots.get(key)?.details().and_then(|details| details.name.clone());
         let location = slots.location(key)?;

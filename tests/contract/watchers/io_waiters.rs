@@ -17,7 +17,7 @@ use futures::future::join;
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Interest, Io, SelectorKind, Task, spawn, yield_now};
 
-use crate::support::descriptors::pair;
+use crate::support::descriptors::{fill, pair};
 use crate::support::selector::counted;
 use crate::support::ticks::tick;
 use crate::support::{loopback, on_every_selector, simulated};
@@ -407,7 +407,8 @@ fn w1_pipes_and_terminals_can_be_watched() {
     });
 }
 
-/// In debug mode the report of a slow task names that task, not another.
+/// In debug mode the report of a slow task names that task, not another one that has waited longer
+/// for the same descriptor.
 #[test]
 fn w9_a_slow_task_is_named_in_the_report() {
     on_every_selector(|kind| {
@@ -421,14 +422,17 @@ fn w9_a_slow_task_is_named_in_the_report() {
             reports.push(format!("{} {:?}", report.kind, report.name));
         });
         let (io, mut peer) = io_pair();
-        let _other = el.spawn(std::future::pending::<()>()).named("other");
+        fill(io.get_ref());
+        peer.set_nonblocking(true).unwrap();
+        let _other = reading(&el, &io).named("other");
+        tick_until_idle(&mut el);
         let slow = el.spawn(async move {
-            read_one(&io).await;
+            io.writable().await.unwrap();
             clock.advance(Duration::from_secs(1));
         });
         let slow = slow.named("slow");
         tick_until_idle(&mut el);
-        peer.write_all(b"x").unwrap();
+        while peer.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
         tick_until_idle(&mut el);
         assert!(slow.is_finished());
         assert_eq!(*el.state(), ["task Some(\"slow\")"]);
