@@ -223,7 +223,7 @@ impl<S> LoopHandle<S> {
             Source::Soon | Source::Signal(_) | Source::Child(_) | Source::Hook(Hook::Idle) => true,
             Source::Hook(Hook::Prepare | Hook::Check) => false,
             Source::Timer(timer) | Source::Interval(timer) => core.is_armed(timer),
-            Source::Clock(..) | Source::Schedule(_) => {
+            Source::WallTimer(_) | Source::BootTimer(_) | Source::Schedule(_) => {
                 source.clock_slot().is_some_and(|slot| core.timebases.deadline(slot).is_some())
             }
             Source::Watch(watcher) => !core.watchers.borrow().interest(watcher, key).is_empty(),

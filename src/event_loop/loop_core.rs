@@ -21,7 +21,7 @@ use super::hooks::Hooks;
 use super::report::{PanicPolicy, Report};
 use super::report_log::{self, ReportLog};
 use super::source::{Hook, Source};
-use super::timebases::{ClockSlot, Timebases};
+use super::timebases::Timebases;
 use crate::blocking::BlockingPool;
 use crate::children::Children;
 use crate::clock::{JumpNotice, Timebase, Timeline};
@@ -320,8 +320,8 @@ impl LoopCore {
             Source::Timer(timer) | Source::Interval(timer) => {
                 self.timers.borrow_mut().take_fed(timer)
             }
-            Source::Clock(timebase, timer) => {
-                self.timebases.take_fed(ClockSlot { timebase, timer })
+            Source::WallTimer(_) | Source::BootTimer(_) => {
+                source.clock_slot().is_none_or(|slot| self.timebases.take_fed(slot))
             }
             Source::Stream(_)
             | Source::Schedule(_)

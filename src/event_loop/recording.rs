@@ -133,9 +133,11 @@ impl<S> EventLoop<S> {
         };
         let cause = match source {
             Source::Soon => self.by_turn(tape),
-            Source::Timer(_) | Source::Interval(_) | Source::Clock(..) | Source::Schedule(_) => {
-                Reason::timer(self.lateness(tape, time))
-            }
+            Source::Timer(_)
+            | Source::Interval(_)
+            | Source::WallTimer(_)
+            | Source::BootTimer(_)
+            | Source::Schedule(_) => Reason::timer(self.lateness(tape, time)),
             // A stream also queues itself, for input that it has left unread.
             Source::Watch(watcher) | Source::Stream(watcher) => fd(watcher),
             Source::Signal(_) => Reason::SIGNAL,

@@ -105,7 +105,7 @@ impl<S> LoopHandle<S> {
         let core = self.core();
         match source {
             Source::Soon | Source::Timer(_) | Source::Interval(_) => {}
-            Source::Clock(..) | Source::Schedule(_) => {
+            Source::WallTimer(_) | Source::BootTimer(_) | Source::Schedule(_) => {
                 source.clock_slot().into_iter().for_each(|slot| core.remove_clock_timer(slot, key));
             }
             Source::Watch(watcher) | Source::Stream(watcher) => core.unwatch(watcher, key),

@@ -178,9 +178,11 @@ impl Origin {
     pub(crate) fn report(self, error: Error, name: Option<Rc<str>>) -> Report {
         let kind = match self.source {
             Source::Soon => ReportKind::Soon,
-            Source::Timer(_) | Source::Interval(_) | Source::Clock(..) | Source::Schedule(_) => {
-                ReportKind::Timer
-            }
+            Source::Timer(_)
+            | Source::Interval(_)
+            | Source::WallTimer(_)
+            | Source::BootTimer(_)
+            | Source::Schedule(_) => ReportKind::Timer,
             Source::Watch(_) => ReportKind::Watcher,
             Source::Stream(_) => ReportKind::Stream,
             Source::Signal(_) => ReportKind::Signal,

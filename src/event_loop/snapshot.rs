@@ -11,7 +11,6 @@ use mainspring_sys::file_type::FileType;
 use super::LoopHandle;
 use super::callback::Callback;
 use super::source::{Hook, Source};
-use super::timebases::ClockSlot;
 use crate::callbacks::CallbackEntry;
 use crate::clock::{Times, time_left};
 use crate::handle::Key;
@@ -107,8 +106,8 @@ impl<S> LoopHandle<S> {
             _ if facts.is_running || core.current.get() == key => EntryState::Running,
             _ if is_queued => EntryState::Pending,
             Source::Timer(timer) if core.timers.borrow().is_fed(timer) => EntryState::Pending,
-            Source::Clock(timebase, timer)
-                if core.timebases.is_fed(ClockSlot { timebase, timer }) =>
+            source @ (Source::WallTimer(_) | Source::BootTimer(_))
+                if source.clock_slot().is_some_and(|slot| core.timebases.is_fed(slot)) =>
             {
                 EntryState::Pending
             }
@@ -146,7 +145,7 @@ impl<S> LoopHandle<S> {
                 let deadline = core.timers.borrow().deadline(timer);
                 details.due_in = deadline.and_then(|deadline| time_left(times.now, deadline));
             }
-            Source::Clock(..) | Source::Schedule(_) => {
+            Source::WallTimer(_) | Source::BootTimer(_) | Source::Schedule(_) => {
                 details.due_in = source.clock_slot().and_then(|slot| {
                     let deadline = core.timebases.deadline(slot)?;
                     time_left(times.of(slot.timebase), deadline)
@@ -224,9 +223,11 @@ pub(super) fn kind_of<S>(entry: &CallbackEntry<Source, Callback<S>>) -> EntryKin
     let kind = entry.callback.as_ref().and_then(Callback::kind);
     kind.unwrap_or(match entry.source {
         Source::Soon => EntryKind::Closure,
-        Source::Timer(_) | Source::Interval(_) | Source::Clock(..) | Source::Schedule(_) => {
-            EntryKind::Timer
-        }
+        Source::Timer(_)
+        | Source::Interval(_)
+        | Source::WallTimer(_)
+        | Source::BootTimer(_)
+        | Source::Schedule(_) => EntryKind::Timer,
         Source::Watch(_) => EntryKind::Watcher,
         Source::Stream(_) => EntryKind::Connection,
         Source::Signal(_) => EntryKind::Signal,

@@ -10,9 +10,7 @@ use crate::timers::TimerSlot;
 use crate::watchers::WatcherId;
 
 /// The source that makes a callback ready.
-// The tag has a separate byte. Otherwise it is in that of the clock, and the dispatch of an event
-// decodes it in 12 instructions.
-#[repr(u8)]
+// Each variant has one number of 32 bits, so that a source is copied as a pair of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     /// The registration itself, which fed the callback to the ready deque.
@@ -21,8 +19,10 @@ pub(crate) enum Source {
     Timer(TimerSlot),
     /// The next tick of an interval.
     Interval(TimerSlot),
-    /// A deadline of another clock.
-    Clock(Timebase, TimerSlot),
+    /// A time of day.
+    WallTimer(TimerSlot),
+    /// A deadline in boot time.
+    BootTimer(TimerSlot),
     /// The next time of a schedule of the wall clock, or a jump of that clock.
     Schedule(TimerSlot),
     /// Readiness of an fd.
@@ -49,13 +49,14 @@ impl Source {
             Source::Soon => 0,
             Source::Timer(_) => 1,
             Source::Interval(_) => 2,
-            Source::Clock(..) => 3,
-            Source::Schedule(_) => 4,
-            Source::Watch(_) => 5,
-            Source::Stream(_) => 6,
-            Source::Signal(_) => 7,
-            Source::Child(_) => 8,
-            Source::Hook(_) => 9,
+            Source::WallTimer(_) => 3,
+            Source::BootTimer(_) => 4,
+            Source::Schedule(_) => 5,
+            Source::Watch(_) => 6,
+            Source::Stream(_) => 7,
+            Source::Signal(_) => 8,
+            Source::Child(_) => 9,
+            Source::Hook(_) => 10,
         }
     }
 
@@ -64,17 +65,28 @@ impl Source {
         COUNTED[self.number()]
     }
 
+    /// Returns the source of a deadline of another clock.
+    pub(crate) fn deadline_of(ClockSlot { timebase, timer }: ClockSlot) -> Source {
+        match timebase {
+            Timebase::Wall => Source::WallTimer(timer),
+            Timebase::Boot => Source::BootTimer(timer),
+        }
+    }
+
     /// Returns the timer of another clock that is the source.
     pub(crate) fn clock_slot(self) -> Option<ClockSlot> {
         match self {
-            Source::Clock(timebase, timer) => Some(ClockSlot { timebase, timer }),
-            Source::Schedule(timer) => Some(ClockSlot { timebase: Timebase::Wall, timer }),
+            Source::WallTimer(timer) | Source::Schedule(timer) => {
+                Some(ClockSlot { timebase: Timebase::Wall, timer })
+            }
+            Source::BootTimer(timer) => Some(ClockSlot { timebase: Timebase::Boot, timer }),
             _ => None,
         }
     }
 }
 
 /// A stage of the tick at which hooks run.
+#[repr(u32)] // Like the numbers of the other sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hook {
     /// Before the selector is polled.

@@ -78,7 +78,7 @@ impl<S> LoopHandle<S> {
         self.core().check_open()?;
         let key = self.reserve_slot(location);
         let slot = self.core().add_clock_timer(timebase, deadline, key);
-        self.fill_slot(key, Source::Clock(slot.timebase, slot.timer), Callback::Once(once));
+        self.fill_slot(key, Source::deadline_of(slot), Callback::Once(once));
         Ok(self.handle(key))
     }
 

@@ -34,8 +34,9 @@ const ASLEEP: u64 = u64::MAX;
 
 /// The kinds of turns, by the numbers under which they are counted. Each source of callbacks has a
 /// number, and a kind may have several, so that a turn is counted without a table.
-pub(crate) const COUNTED: [TurnKind; 11] = [
+pub(crate) const COUNTED: [TurnKind; 12] = [
     TurnKind::Soon,
+    TurnKind::Timer,
     TurnKind::Timer,
     TurnKind::Timer,
     TurnKind::Timer,
@@ -49,7 +50,7 @@ pub(crate) const COUNTED: [TurnKind; 11] = [
 ];
 
 /// The number of turns of tasks.
-pub(crate) const TASK_TURN: usize = 10;
+pub(crate) const TASK_TURN: usize = 11;
 
 /// All numbers of a loop.
 #[derive(Debug, Default)]
