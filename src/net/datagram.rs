@@ -116,7 +116,7 @@ pub(super) async fn send_batch<T: AsFd>(
     while let [first, rest @ ..] = datagrams {
         let batch = || std::iter::once(first.after(sent)).chain(rest.iter().copied());
         let send = |socket: &T| batching.sending.borrow_mut().send(socket, batch());
-        let total = |progress: &SendProgress| progress.total;
+        let total = |progress: &SendProgress| progress.total_bytes;
         match io.transfer_datagrams(|| "send_batch", Interest::WRITABLE, send, total).await {
             Ok(progress) => {
                 sent = progress.bytes + if progress.datagrams == 0 { sent } else { 0 };
@@ -248,7 +248,7 @@ macro_rules! methods {
             ) -> io::Result<socket::SendProgress> {
                 let send = |socket: &$std| self.batching.send(socket, datagrams);
                 let sent = self.io.try_io(Interest::WRITABLE, send);
-                sent.inspect(|progress| datagram::count_sent(progress.total))
+                sent.inspect(|progress| datagram::count_sent(progress.total_bytes))
             }
 
             /// Returns the number of datagrams into which the kernel splits the bytes of one

@@ -47,12 +47,12 @@ impl EndpointState {
             let sent = self.with_socket(|socket| self.sending.borrow_mut().send(socket, batch));
             match sent {
                 Ok(progress) if progress.datagrams > 0 => {
-                    self.count_sent(progress.total);
+                    self.count_sent(progress.total_bytes);
                     datagrams = &datagrams[progress.datagrams..];
                     skipped = progress.bytes;
                 }
                 Ok(progress) => {
-                    self.count_sent(progress.total);
+                    self.count_sent(progress.total_bytes);
                     skipped += progress.bytes;
                 }
                 Err(error) => {
@@ -152,7 +152,7 @@ impl EndpointState {
             match sent {
                 Ok(progress) => {
                     self.write_pause.set(Duration::ZERO);
-                    self.count_sent(progress.total);
+                    self.count_sent(progress.total_bytes);
                     self.queue.borrow_mut().advance(progress);
                 }
                 Err(error) if self.is_pause(&error) => {

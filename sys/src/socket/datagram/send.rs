@@ -28,7 +28,7 @@ const MAX_BYTES: usize = 65_507;
 ///     Outgoing::new(b"first").to(&to),
 ///     Outgoing::new(b"abcabcab").to(&to).segment(3),
 /// ])?;
-/// assert_eq!((sent.datagrams, sent.total), (2, 13));
+/// assert_eq!((sent.datagrams, sent.total_bytes), (2, 13));
 /// let mut buffer = [0; 16];
 /// for expected in [&b"first"[..], b"abc", b"abc", b"ab"] {
 ///     let count = theirs.recv(&mut buffer)?;
@@ -60,8 +60,8 @@ pub struct SendProgress {
     pub datagrams: usize,
     /// Number of bytes of the next one that were sent: whole segments.
     pub bytes: usize,
-    /// Number of bytes that were sent by this call, of all of them.
-    pub total: usize,
+    /// Number of bytes that were sent in all.
+    pub total_bytes: usize,
 }
 
 impl Default for SendBatch {
@@ -146,18 +146,18 @@ impl SendBatch {
         datagrams: impl Iterator<Item = Outgoing<'a>>,
     ) -> io::Result<SendProgress> {
         self.progress.clear();
-        let mut total = 0;
+        let mut total_bytes = 0;
         'full: for (index, datagram) in datagrams.enumerate() {
             let mut sent = 0;
             loop {
                 let piece = self.piece(socket, &datagram, sent);
                 sent += piece.bytes.len();
-                total += piece.bytes.len();
+                total_bytes += piece.bytes.len();
                 let is_whole = sent >= datagram.bytes.len();
                 self.push(socket, piece);
                 self.progress.push(match is_whole {
-                    true => SendProgress { datagrams: index + 1, bytes: 0, total },
-                    false => SendProgress { datagrams: index, bytes: sent, total },
+                    true => SendProgress { datagrams: index + 1, bytes: 0, total_bytes },
+                    false => SendProgress { datagrams: index, bytes: sent, total_bytes },
                 });
                 if self.progress.len() == MAX_BATCH {
                     break 'full;
