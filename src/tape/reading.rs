@@ -285,6 +285,10 @@ fn cause(record: &Record, number: u64) -> Cause {
     }
 }
 
+/// Bytes of a place that are read: of a longer one the end, with its line. A name has any length,
+/// and so has a damaged place.
+const LONGEST_PLACE: usize = 1024;
+
 fn places(words: &[AtomicU64]) -> Vec<Arc<str>> {
     let used = (words[layout::PLACES].load(Acquire) as usize).min(layout::PLACES_WORDS);
     let mut table = &words[layout::PLACES_START..layout::PLACES_START + used];
@@ -295,6 +299,7 @@ fn places(words: &[AtomicU64]) -> Vec<Arc<str>> {
         let mut bytes: Vec<u8> =
             rest[..text].iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
         bytes.truncate(len);
+        bytes.drain(..bytes.len().saturating_sub(LONGEST_PLACE));
         let mut line = String::new();
         // Names come from the program, and other programs print them.
         _ = OneLine(&mut line).write_str(&String::from_utf8_lossy(&bytes));

@@ -113,3 +113,19 @@ fn r5_lanes_are_registrations_and_the_first_forty_are_drawn() {
         assert_eq!(callbacks(&tape).len(), 6);
     });
 }
+
+/// A name may be longer than any line, and its control characters are escaped.
+#[test]
+fn r5_of_a_very_long_name_the_end_is_drawn() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let line = line!() + 1;
+        let long = el.call_soon(|_, ()| {});
+        el.set_name(long, &"\u{1b}".repeat(20_000));
+        el.run().unwrap();
+        let tape = el.tape().unwrap();
+        let place = &callbacks(&tape)[0].place;
+        assert!(place.ends_with(&format!("\\u{{1b}} ({}:{line})", file!())), "{place:.300}");
+        assert!(place.len() < 10_000 && tape.lanes().len() < 20_000);
+    });
+}
