@@ -27,12 +27,6 @@ const UNSAFE: &[(&str, usize)] = &[
     ("benches/raw/echo.rs", 6),
     ("benches/raw/epoll.rs", 4),
     ("benches/raw/system.rs", 8),
-    // Bindings to C, below the safe code of the same package.
-    ("examples/c_libraries/src/sys/hiredis.rs", 12),
-    ("examples/c_libraries/src/sys/libpq.rs", 21),
-    ("examples/c_libraries/src/sys/mod.rs", 2),
-    // libcurl lends its sockets as bare numbers.
-    ("examples/curl_multi/src/sys.rs", 1),
     // Allocators that count.
     ("tests/allocations.rs", 5),
     ("tests/idle_memory.rs", 5),
@@ -182,7 +176,15 @@ fn every_crate_obeys_the_lints() {
     let root = read("Cargo.toml");
     assert!(root.contains("[workspace.lints.rust]"));
     assert!(read("src/lib.rs").lines().any(|line| line == "#![forbid(unsafe_code)]"));
-    let members = ["sys", "tests", "benches", "examples/curl_multi", "benches/compare"];
+    let members = [
+        "sys",
+        "tests",
+        "benches",
+        "examples/curl_multi",
+        "benches/compare",
+        "sys/c_libraries",
+        "examples/c_libraries",
+    ];
     let members = members.map(|member| format!("{member}/Cargo.toml"));
     for manifest in ["Cargo.toml".to_owned()].iter().chain(&members) {
         assert!(read(manifest).contains("[lints]\nworkspace = true"), "{manifest}");

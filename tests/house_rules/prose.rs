@@ -16,6 +16,7 @@ const LIMITS: &[(&str, usize, usize)] = &[
     ("src/", 0, 0),
     ("sys/src/", 0, 10),
     ("sys/tests/", 0, 0),
+    ("sys/c_libraries/", 0, 0),
     ("tests/", 0, 0),
     ("benches/", 0, 0),
     ("examples/", 0, 0),

@@ -3,8 +3,6 @@
 //! hiredis owns the socket and keeps it for the lifetime of a connection. The watcher has a
 //! duplicate of it, because a watcher owns its source.
 
-#![forbid(unsafe_code)]
-
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::CStr;
@@ -15,8 +13,8 @@ use mainspring::{
     Interest, LoopHandle, Promise, Promised, Readiness, Result, Watched, Watcher, promise,
 };
 
-use crate::sys::hiredis::Context;
-pub use crate::sys::hiredis::Reply;
+use c_libraries_sys::hiredis::Context;
+pub use c_libraries_sys::hiredis::Reply;
 
 /// A connection to Redis. Dropping it closes the connection, and its open promises get an error.
 #[derive(Debug)]

@@ -1,6 +1,9 @@
 //! Clients of C libraries on this loop: [`libpq`] for tasks, and [`hiredis`] with callbacks.
 //!
-//! Each is safe code on top of a module of `sys`. libcurl is the package `examples/curl_multi`.
+//! Each is safe code on top of a module of `c_libraries_sys`. libcurl is the package
+//! `examples/curl_multi`.
+
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
@@ -10,8 +13,6 @@ use mainspring::Result;
 pub mod hiredis;
 #[cfg(libpq)]
 pub mod libpq;
-#[cfg(any(hiredis, libpq))]
-mod sys;
 
 /// Runs a program with its arguments, and prints its error.
 pub fn run(name: &str, program: fn(&[String]) -> Result<()>) -> ExitCode {

@@ -4,13 +4,11 @@
 //! number may change, or the same number may refer to another socket. The loop therefore borrows
 //! the socket for each wait.
 
-#![forbid(unsafe_code)]
-
 use std::ffi::CStr;
 
 use mainspring::{Interest, Io, Readiness, Result};
 
-use crate::sys::libpq::{Connection, QueryResult};
+use c_libraries_sys::libpq::{Connection, QueryResult};
 
 /// A connection to PostgreSQL. Dropping it closes the connection.
 #[derive(Debug)]

@@ -15,9 +15,7 @@
 //! is in use. So its callbacks only queue the requests, and the loop serves them when the call has
 //! returned.
 
-#![deny(unsafe_code)]
-
-mod sys;
+#![forbid(unsafe_code)]
 
 use std::collections::{HashMap, HashSet};
 use std::env;
@@ -30,6 +28,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use c_libraries_sys::libcurl;
 use curl::MultiError;
 use curl::easy::{Easy2, Handler, WriteError};
 use curl::multi::{Easy2Handle, Events, Multi, Socket, SocketEvents};
@@ -74,7 +73,7 @@ fn run(urls: Vec<String>) -> Result<usize, Box<dyn StdError>> {
 fn downloads_of(urls: Vec<String>) -> Result<Downloads, Box<dyn StdError>> {
     let mut multi = Multi::new();
     let (sender, requests) = channel();
-    sys::socket_function(&mut multi, socket_requests(sender.clone()))?;
+    libcurl::socket_function(&mut multi, socket_requests(sender.clone()))?;
     multi.timer_function(move |delay| sender.send(Request::Call(delay)).is_ok())?;
     let mut transfers = Vec::new();
     for url in urls {

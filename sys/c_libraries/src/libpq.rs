@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use mainspring::{Error, Interest, Result};
 
-use super::text;
+use crate::text;
 
 /// `PGconn`.
 #[repr(C)]
@@ -43,6 +43,7 @@ unsafe extern "C" {
     fn PQfinish(connection: *mut RawConnection);
 }
 
+/// A connection to a server.
 #[derive(Debug)]
 pub struct Connection(NonNull<RawConnection>);
 
@@ -84,6 +85,7 @@ impl Connection {
         self.check(outcome == 0)
     }
 
+    /// Queues a query. [`flush`](Connection::flush) sends it.
     pub fn send_query(&mut self, query: &CStr) -> Result<()> {
         // SAFETY: the connection lives, and the query ends with 0.
         let sent = unsafe { PQsendQuery(self.0.as_ptr(), query.as_ptr()) };
@@ -97,6 +99,7 @@ impl Connection {
         self.check(left >= 0).map(|()| left == 1)
     }
 
+    /// Reads as much as the socket has.
     pub fn consume_input(&mut self) -> Result<()> {
         // SAFETY: the connection lives.
         let consumed = unsafe { PQconsumeInput(self.0.as_ptr()) };

@@ -1,6 +1,4 @@
-//! The unsafe code: libcurl lends its sockets as bare numbers.
-
-#![allow(unsafe_code)]
+//! Sockets of libcurl, which lends them as bare numbers.
 
 use std::os::fd::BorrowedFd;
 

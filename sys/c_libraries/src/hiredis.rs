@@ -12,7 +12,7 @@ use std::{ptr, slice};
 
 use mainspring::{Error, Interest, Result};
 
-use super::text;
+use crate::text;
 
 /// `redisAsyncContext`.
 #[repr(C)]

@@ -1,11 +1,14 @@
-//! All unsafe code: the C functions, and a safe type for each of their objects.
+//! C libraries for the examples: their functions, and a safe type for each of their objects.
 //!
-//! A method makes one call, and is sound for every caller.
+//! A method makes one call, and is sound for every caller. The examples have no unsafe code.
 
+#[cfg(any(hiredis, libpq))]
 use std::ffi::{CStr, c_char};
 
 #[cfg(hiredis)]
 pub mod hiredis;
+#[cfg(feature = "libcurl")]
+pub mod libcurl;
 #[cfg(libpq)]
 pub mod libpq;
 
@@ -14,6 +17,7 @@ pub mod libpq;
 /// # Safety
 ///
 /// It must end with 0.
+#[cfg(any(hiredis, libpq))]
 unsafe fn text(text: *const c_char) -> String {
     // SAFETY: as the caller guarantees.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
