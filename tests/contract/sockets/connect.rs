@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring::net::{Address, ListenOptions, Socket, listen};
-use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, LoopHandle, PanicPolicy, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -288,9 +287,7 @@ fn s5_attempts_end_with_the_loop() {
 #[test]
 fn s5_success_and_timeout_in_one_tick_is_success() {
     on_every_selector(|kind| {
-        let clock = SimClock::new();
-        let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
-        let mut el = builder.build_with(Ends::new()).unwrap();
+        let (mut el, clock) = simulated(kind, Ends::new());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         el.connect(listener.local_addr().unwrap(), Duration::from_secs(1), note);
         clock.advance(LONG);

@@ -20,7 +20,7 @@ use std::sync::Once;
 
 use mainspring::selector::Token;
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, Interest, SelectorKind, TriggerMode};
+use mainspring::{EventLoop, EventLoopBuilder, Interest, SelectorKind, TriggerMode};
 use proptest::prelude::ProptestConfig;
 
 use crate::support::descriptors::raise_limit;
@@ -37,9 +37,14 @@ pub fn on_every_selector(mut check: impl FnMut(SelectorKind)) {
 
 /// Returns a loop of this kind with simulated time.
 pub fn simulated<S>(kind: SelectorKind, state: S) -> (EventLoop<S>, SimClock) {
-    let clock = SimClock::new();
-    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
+    let (builder, clock) = simulated_builder(kind);
     (builder.build_with(state).expect("a loop"), clock)
+}
+
+/// Returns a builder of loops of this kind with simulated time, and their clock.
+pub fn simulated_builder(kind: SelectorKind) -> (EventLoopBuilder, SimClock) {
+    let clock = SimClock::new();
+    (EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone()), clock)
 }
 
 /// Returns the number of cases of a random test, or of repetitions of a race: `usual`, or

@@ -23,13 +23,12 @@ use std::time::Duration;
 use mainspring::testing::SimClock;
 use mainspring::{Cause, EventLoop, Recorder, SelectorKind, Tape, Turn, TurnKind};
 
-use crate::support::loopback;
+use crate::support::simulated_builder;
 
 /// Returns a loop with simulated time that records, and its clock. The clock moves while a callback
 /// runs only if the callback moves it.
 fn recorded<S>(kind: SelectorKind, state: S) -> (EventLoop<S>, SimClock) {
-    let clock = SimClock::new();
-    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
+    let (builder, clock) = simulated_builder(kind);
     let builder = builder.record(Recorder::ring(1024));
     (builder.build_with(state).expect("a loop"), clock)
 }

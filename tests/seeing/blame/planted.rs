@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, Handle, LoopHandle, Recorder, SelectorKind, TimerHandle, sleep};
+use mainspring::{Handle, LoopHandle, Recorder, SelectorKind, TimerHandle, sleep};
 
-use crate::support::{cases, loopback, on_every_selector};
+use crate::support::{cases, on_every_selector, simulated_builder};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -93,8 +93,7 @@ fn chatter(el: &LoopHandle, account: Account, left: u32) {
 /// Runs one load. Returns the numbers of late timers, and of those for which the right callback is
 /// named.
 fn run(kind: SelectorKind, seed: u64) -> (usize, usize) {
-    let clock = SimClock::new();
-    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
+    let (builder, clock) = simulated_builder(kind);
     let mut el = builder.record(Recorder::ring(20_000)).build().unwrap();
     let account = Account { clock, ran: Rc::default() };
     let mut random = Random(seed);

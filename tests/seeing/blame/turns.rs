@@ -11,14 +11,13 @@ use mainspring::{
 };
 
 use crate::support::descriptors::pair;
-use crate::support::{loopback, on_every_selector};
+use crate::support::{on_every_selector, simulated_builder};
 
 pub const MS: Duration = Duration::from_millis(1);
 
 /// Returns a loop with simulated time that records 1000 turns, and its clock.
 pub fn recorded<S>(kind: SelectorKind, state: S) -> (EventLoop<S>, SimClock) {
-    let clock = SimClock::new();
-    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
+    let (builder, clock) = simulated_builder(kind);
     (builder.record(Recorder::ring(1000)).build_with(state).unwrap(), clock)
 }
 
@@ -155,8 +154,7 @@ fn e2_parts_are_by_place_longest_first_and_add_up() {
 #[test]
 fn e2_a_tape_that_begins_too_late_leaves_a_rest() {
     on_every_selector(|kind| {
-        let clock = SimClock::new();
-        let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
+        let (builder, clock) = simulated_builder(kind);
         let mut el = builder.record(Recorder::ring(16)).build().unwrap();
         let timer = el.call_later(MS, |_, ()| {});
         for _ in 0..30 {
@@ -218,8 +216,7 @@ fn e3_of_many_turns_the_latest_one_is_blamed() {
 fn e3_a_tape_of_a_file_blames_by_number() {
     on_every_selector(|kind| {
         let path = std::env::temp_dir().join(format!("mainspring-blame-{}", std::process::id()));
-        let clock = SimClock::new();
-        let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
+        let (builder, clock) = simulated_builder(kind);
         let mut el = builder.record(Recorder::black_box(&path).turns(64)).build().unwrap();
         let timer = el.call_later(MS, |_, ()| {});
         el.call_soon(takes(&clock, 4 * MS));

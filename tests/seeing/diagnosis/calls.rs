@@ -4,18 +4,12 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use mainspring::testing::SimClock;
-use mainspring::{Clock, EventLoop, EventLoopBuilder, FlagKind, Recorder, SelectorKind};
+use mainspring::{Clock, EventLoop, FlagKind, Recorder};
 
 use super::{is_only, kinds};
-use crate::support::{loopback, on_every_selector, simulated};
+use crate::support::{on_every_selector, simulated, simulated_builder};
 
 const MS: Duration = Duration::from_millis(1);
-
-/// Returns a builder of loops with simulated time, and the clock.
-fn builder(kind: SelectorKind) -> (EventLoopBuilder, SimClock) {
-    let clock = SimClock::new();
-    (EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone()), clock)
-}
 
 /// Runs callbacks of one place that take this long, and timers of 20 µs that are due meanwhile.
 /// Returns the place's line.
@@ -36,7 +30,7 @@ fn run(el: &mut EventLoop, clock: &SimClock, time: Duration, times: usize) -> u3
 #[test]
 fn e7_repeated_long_callbacks_are_found_by_this_loop_s_own_times() {
     on_every_selector(|kind| {
-        let (builder, clock) = builder(kind);
+        let (builder, clock) = simulated_builder(kind);
         let mut el = builder.record(Recorder::ring(1000)).build().unwrap();
         let line = run(&mut el, &clock, 2 * MS, 3);
         let diagnosis = el.diagnose();
@@ -50,7 +44,7 @@ fn e7_repeated_long_callbacks_are_found_by_this_loop_s_own_times() {
 #[test]
 fn e7_a_single_very_long_callback_is_found() {
     on_every_selector(|kind| {
-        let (builder, clock) = builder(kind);
+        let (builder, clock) = simulated_builder(kind);
         let mut el = builder.record(Recorder::ring(1000)).build().unwrap();
         let line = run(&mut el, &clock, 100 * MS, 1);
         assert!(is_only(&el.diagnose(), FlagKind::LongCallback, file!(), line));
@@ -63,12 +57,12 @@ fn e7_near_misses_of_long_callbacks_are_not_flagged() {
         // A single one that the system may have interrupted; repeated ones of less than ten times;
         // and long ones in a loop in which all are long.
         for (time, times) in [(99 * MS, 2), (Duration::from_micros(190), 50)] {
-            let (builder, clock) = builder(kind);
+            let (builder, clock) = simulated_builder(kind);
             let mut el = builder.record(Recorder::ring(1000)).build().unwrap();
             run(&mut el, &clock, time, times);
             assert_eq!(kinds(&el.diagnose()), [], "{time:?}");
         }
-        let (builder, clock) = builder(kind);
+        let (builder, clock) = simulated_builder(kind);
         let mut el = builder.record(Recorder::ring(1000)).build().unwrap();
         let advance = clock.clone();
         for _ in 0..300 {
@@ -97,12 +91,12 @@ fn run_pieces(el: &mut EventLoop, clock: &SimClock, after: Duration) -> u32 {
 fn e7_pieces_for_which_no_callback_waits_are_not_flagged() {
     on_every_selector(|kind| {
         for after in [MS * 3 / 2, 2 * MS, 5 * MS] {
-            let (builder, clock) = builder(kind);
+            let (builder, clock) = simulated_builder(kind);
             let mut el = builder.record(Recorder::ring(1000)).build().unwrap();
             run_pieces(&mut el, &clock, after);
             assert_eq!(kinds(&el.diagnose()), [], "{after:?}");
         }
-        let (builder, clock) = builder(kind);
+        let (builder, clock) = simulated_builder(kind);
         let mut el = builder.record(Recorder::ring(1000)).build().unwrap();
         let line = run_pieces(&mut el, &clock, MS);
         let diagnosis = el.diagnose();
@@ -113,7 +107,7 @@ fn e7_pieces_for_which_no_callback_waits_are_not_flagged() {
 #[test]
 fn e7_long_callbacks_of_long_ago_are_not_flagged() {
     on_every_selector(|kind| {
-        let (builder, clock) = builder(kind);
+        let (builder, clock) = simulated_builder(kind);
         let mut el = builder.record(Recorder::ring(20_000)).build().unwrap();
         let line = run(&mut el, &clock, 2 * MS, 3);
         let more = |el: &mut EventLoop, count| {
@@ -133,7 +127,7 @@ fn e7_long_callbacks_of_long_ago_are_not_flagged() {
 fn e7_measured_times_find_a_long_callback_without_its_place() {
     on_every_selector(|kind| {
         for (time, expected) in [(100 * MS, vec![FlagKind::LongCallback]), (99 * MS, vec![])] {
-            let (builder, clock) = builder(kind);
+            let (builder, clock) = simulated_builder(kind);
             let mut el = builder.measure(true).build().unwrap();
             run(&mut el, &clock, time, 1);
             let diagnosis = el.diagnose();

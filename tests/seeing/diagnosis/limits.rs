@@ -5,28 +5,21 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
-use mainspring::{
-    EventLoop, EventLoopBuilder, FlagKind, Interest, LoopHandle, Recorder, SelectorKind, yield_now,
-};
+use mainspring::{EventLoop, FlagKind, Interest, LoopHandle, Recorder, SelectorKind, yield_now};
 
-use super::kinds;
+use super::{kinds, ticks};
 use crate::support::descriptors::pair;
 use crate::support::network::{client, listener};
-use crate::support::{loopback, on_every_selector, simulated};
+use crate::support::{on_every_selector, simulated, simulated_builder};
 
 const MS: Duration = Duration::from_millis(1);
 const US: Duration = Duration::from_micros(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-fn builder(kind: SelectorKind) -> (EventLoopBuilder, SimClock) {
-    let clock = SimClock::new();
-    (EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone()), clock)
-}
-
 /// Runs callbacks of one place with these durations, while timers of another place are due. Returns
 /// the flags.
 fn flags(kind: SelectorKind, long: &[Duration], others: usize, usual: Duration) -> Vec<FlagKind> {
-    let (builder, clock) = builder(kind);
+    let (builder, clock) = simulated_builder(kind);
     let mut el = builder.record(Recorder::ring(2000)).build().unwrap();
     for _ in 0..others {
         let clock = clock.clone();
@@ -41,7 +34,7 @@ fn flags(kind: SelectorKind, long: &[Duration], others: usize, usual: Duration) 
 }
 
 #[test]
-fn e7_a_long_callback_is_long_from_its_limits_on() {
+fn e7_a_callback_is_long_at_a_limit_and_not_below() {
     on_every_selector(|kind| {
         let long: &[FlagKind] = &[FlagKind::LongCallback];
         // With fewer than 20 others, 100 ms are long, else a comparison decides.
@@ -62,7 +55,7 @@ fn e7_a_long_callback_is_long_from_its_limits_on() {
 #[test]
 fn e7_the_longest_callback_is_the_first_flag() {
     on_every_selector(|kind| {
-        let (builder, clock) = builder(kind);
+        let (builder, clock) = simulated_builder(kind);
         let mut el = builder.record(Recorder::ring(100)).build().unwrap();
         for (name, time) in [("b", 150 * MS), ("c", 300 * MS), ("a", 200 * MS)] {
             let clock = clock.clone();
@@ -96,7 +89,7 @@ fn queue_three(el: &LoopHandle, clock: &SimClock, due: Duration) {
 fn e7_another_place_must_wait() {
     on_every_selector(|kind| {
         for (due, expected) in [(100 * MS, vec![]), (MS, vec![FlagKind::LongCallback])] {
-            let (builder, clock) = builder(kind);
+            let (builder, clock) = simulated_builder(kind);
             let mut el = builder.record(Recorder::ring(1000)).build().unwrap();
             queue_three(&el, &clock, due);
             el.run().unwrap();
@@ -108,7 +101,7 @@ fn e7_another_place_must_wait() {
 #[test]
 fn e7_measured_times_are_compared_with_each_other() {
     on_every_selector(|kind| {
-        let (builder, clock) = builder(kind);
+        let (builder, clock) = simulated_builder(kind);
         let mut el = builder.measure(true).build().unwrap();
         for time in [150].iter().chain(&[20; 300]) {
             let clock = clock.clone();
@@ -119,14 +112,8 @@ fn e7_measured_times_are_compared_with_each_other() {
     });
 }
 
-fn ticks<S>(el: &mut EventLoop<S>, count: u32) {
-    for _ in 0..count {
-        el.tick(Some(Duration::ZERO)).unwrap();
-    }
-}
-
 #[test]
-fn e8_a_task_that_waits_in_the_end_is_not_busy() {
+fn e8_a_task_that_finally_waits_is_not_busy() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, ());
         assert!(el.diagnose().is_healthy());

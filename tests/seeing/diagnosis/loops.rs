@@ -10,19 +10,12 @@ use mainspring::testing::SimClock;
 use mainspring::{EventLoop, FlagKind, LoopHandle, SelectorKind, TriggerMode, yield_now};
 use mainspring_sys::socket::AcceptQueue;
 
-use super::{is_only, kinds};
+use super::{is_only, kinds, ticks};
 use crate::support::descriptors::pair;
 use crate::support::network::{client, short_dir};
 use crate::support::{on_every_selector, simulated};
 
 const US: Duration = Duration::from_micros(1);
-
-/// Runs this number of ticks that do not sleep.
-fn ticks<S>(el: &mut EventLoop<S>, count: u32) {
-    for _ in 0..count {
-        el.tick(Some(Duration::ZERO)).unwrap();
-    }
-}
 
 /// Returns a loop after its first diagnosis, which begins the samples.
 fn diagnosed(kind: SelectorKind) -> (EventLoop, SimClock) {

@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 use mainspring::testing::SimClock;
 use mainspring::{Clock, EventLoop, SelectorKind};
 
-use crate::support::{loopback, on_every_selector};
+use crate::support::{on_every_selector, simulated_builder};
 
 const MS: Duration = Duration::from_millis(1);
 
 /// Returns a loop that measures, with simulated time.
 fn measuring(kind: SelectorKind) -> (EventLoop, SimClock) {
-    let clock = SimClock::new();
-    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
+    let (builder, clock) = simulated_builder(kind);
     (builder.measure(true).build().unwrap(), clock)
 }
 

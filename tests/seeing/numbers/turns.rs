@@ -7,14 +7,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use mainspring::testing::SimClock;
-use mainspring::{
-    EventLoop, EventLoopBuilder, LoopHandle, Metrics, Recorder, SelectorKind, Signal, TurnKind,
-    sleep, yield_now,
-};
+use mainspring::{EventLoop, LoopHandle, Metrics, Recorder, Signal, TurnKind, sleep, yield_now};
 
 use crate::support::descriptors::{pair, readable};
-use crate::support::{loopback, on_every_selector, simulated};
+use crate::support::{on_every_selector, simulated, simulated_builder};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -39,10 +35,6 @@ fn ran(counts: &mut Counts, kind: TurnKind) {
 fn counted(metrics: &Metrics) -> Counts {
     let all = KINDS.map(|kind| (kind, metrics.turns(kind)));
     all.into_iter().filter(|(_, count)| *count > 0).collect()
-}
-
-fn builder(kind: SelectorKind) -> EventLoopBuilder {
-    EventLoop::builder().selector(loopback::selector(kind)).clock(SimClock::new())
 }
 
 fn add_closures(el: &LoopHandle<Counts>) {
@@ -116,7 +108,7 @@ fn run(el: &mut EventLoop<Counts>) -> (Counts, Metrics) {
 #[test]
 fn n5_each_turn_is_counted_by_its_kind() {
     on_every_selector(|kind| {
-        let mut el = builder(kind).build_with(Counts::new()).unwrap();
+        let mut el = simulated_builder(kind).0.build_with(Counts::new()).unwrap();
         let (expected, metrics) = run(&mut el);
         assert_eq!(counted(&metrics), expected);
         assert_eq!(metrics.calls(), expected.values().sum::<u64>());
@@ -129,7 +121,7 @@ fn n5_each_turn_is_counted_by_its_kind() {
 fn n5_a_tape_has_the_same_turns() {
     on_every_selector(|kind| {
         let recorder = Recorder::ring(256);
-        let mut el = builder(kind).record(recorder).build_with(Counts::new()).unwrap();
+        let mut el = simulated_builder(kind).0.record(recorder).build_with(Counts::new()).unwrap();
         let (expected, metrics) = run(&mut el);
         let mut on_tape = Counts::new();
         let tape = el.tape().unwrap();

@@ -6,10 +6,9 @@ mod pictures;
 mod traces;
 mod turns;
 
-use mainspring::testing::SimClock;
 use mainspring::{EventLoop, EventLoopBuilder, Recorder, SelectorKind, Tape, Turn};
 
-use crate::support::loopback;
+use crate::support::simulated_builder;
 
 /// Returns a loop with simulated time that records, and has no other instrument.
 fn recorded<S>(kind: SelectorKind, recorder: Recorder, state: S) -> EventLoop<S> {
@@ -17,7 +16,7 @@ fn recorded<S>(kind: SelectorKind, recorder: Recorder, state: S) -> EventLoop<S>
 }
 
 fn builder(kind: SelectorKind) -> EventLoopBuilder {
-    EventLoop::builder().selector(loopback::selector(kind)).clock(SimClock::new())
+    simulated_builder(kind).0
 }
 
 /// Returns the turns of callbacks and tasks.

@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use mainspring::testing::SimClock;
-use mainspring::{EventLoop, Recorder, SelectorKind, Tape, yield_now};
+use mainspring::{Recorder, SelectorKind, Tape, yield_now};
 
 use super::{callbacks, recorded};
-use crate::support::{loopback, on_every_selector};
+use crate::support::{on_every_selector, simulated_builder};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Returns the tape of a timer at 1 s that runs until 2 s, of a closure that runs from there until
 /// 5 s, and of a task with a turn before the closure, and one after it that runs until 6 s.
 fn six_seconds(kind: SelectorKind) -> Tape {
-    let clock = SimClock::new();
-    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
+    let (builder, clock) = simulated_builder(kind);
     let mut el = builder.record(Recorder::ring(256)).build().unwrap();
     let timer = el.call_later(SECOND, move |el, ()| {
         clock.advance(SECOND);

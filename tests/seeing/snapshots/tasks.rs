@@ -10,6 +10,7 @@ use mainspring::{CancelScope, EventLoop, Interest, Io, TaskGroup, promise, sleep
 
 use super::only;
 use crate::support::descriptors::pair;
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -17,10 +18,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn named<'a>(snapshot: &'a Snapshot, name: &str) -> &'a Entry {
     let mut entries = snapshot.entries().iter();
     entries.find(|it| it.name() == Some(name)).unwrap_or_else(|| panic!("{name} in {snapshot}"))
-}
-
-fn tick<S>(el: &mut EventLoop<S>) {
-    el.tick(Some(Duration::ZERO)).unwrap();
 }
 
 #[test]

@@ -14,7 +14,7 @@ use mainspring::snapshot::{Entry, EntryKind, Snapshot};
 use mainspring::testing::SimClock;
 use mainspring::{BlockingPool, EventLoop, SelectorKind};
 
-use crate::support::loopback;
+use crate::support::simulated_builder;
 
 thread_local! {
     /// The line where the task of the test waits.
@@ -44,8 +44,7 @@ fn check(kind: SelectorKind, call: &str, body: impl Future<Output = ()> + 'stati
 
 /// Returns a loop with simulated time that keeps the lines where tasks wait.
 fn recording(kind: SelectorKind) -> (EventLoop, SimClock) {
-    let clock = SimClock::new();
-    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
+    let (builder, clock) = simulated_builder(kind);
     let pool = BlockingPool::builder().max_threads(1).build().unwrap();
     (builder.blocking_pool(pool).await_lines(true).build().unwrap(), clock)
 }
