@@ -3,18 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use mainspring::testing::SimClock;
-use mainspring::{EventLoop, Recorder, SelectorKind, Tape, TurnKind};
+use mainspring::{Recorder, SelectorKind, Tape, TurnKind};
 
 use super::callbacks;
 use super::exports::{Value, fields, message, number};
-use crate::support::{loopback, on_every_selector};
+use crate::support::{on_every_selector, simulated_builder};
 
-/// Returns the tape of a closure that takes 128 ns, and queues one that takes 2 ms.
-fn two(kind: SelectorKind) -> Tape {
-    let clock = SimClock::new();
-    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
+/// Returns the tape of a closure that takes 128 ns and queues one that takes 2 ms, and their lines.
+fn two(kind: SelectorKind) -> (Tape, [u32; 2]) {
+    let (builder, clock) = simulated_builder(kind);
     let mut el = builder.record(Recorder::ring(64)).build().unwrap();
+    let lines = [line!() + 1, line!() + 3];
     let first = el.call_soon(move |el, ()| {
         clock.advance(Duration::from_nanos(128));
         let second = el.call_soon(move |_, ()| clock.advance(Duration::from_millis(2)));
@@ -22,19 +21,19 @@ fn two(kind: SelectorKind) -> Tape {
     });
     el.set_name(first, "a \"b\\\"");
     el.run().unwrap();
-    el.tape().unwrap()
+    (el.tape().unwrap(), lines)
 }
 
 #[test]
 fn r5_json_has_times_in_microseconds_and_quoted_names() {
     on_every_selector(|kind| {
-        let tape = two(kind);
+        let (tape, [line, _]) = two(kind);
         let (turns, pid) = (callbacks(&tape), std::process::id());
         let mut json = Vec::new();
         tape.chrome_json(&mut json).unwrap();
         let json = String::from_utf8(json).unwrap();
         let file = file!();
-        let quoted = format!(r#""name":"a \"b\\\" ({file}:18)""#);
+        let quoted = format!(r#""name":"a \"b\\\" ({file}:{line})""#);
         let number = turns[1].number;
         let parts = [
             format!(r#"{{"ph":"X",{quoted},"cat":"callback","ts":0.000,"dur":0.128,"pid":{pid},"#),
@@ -77,22 +76,24 @@ fn slices(trace: &[u8]) -> Vec<(String, String, u64, u64)> {
 #[test]
 fn r5_perfetto_has_times_in_nanoseconds_and_a_track_for_each_place() {
     on_every_selector(|kind| {
-        let tape = two(kind);
+        let (tape, lines) = two(kind);
         let mut trace = Vec::new();
         tape.perfetto(&mut trace).unwrap();
         let mut slices = slices(&trace);
         slices.retain(|(track, ..)| track.starts_with("callback "));
-        let names = [format!("a \"b\\\" ({}:18)", file!()), format!("second ({}:20)", file!())];
-        let [first, second] = names.map(|name| (format!("callback {name}"), name));
-        let expected = [(first.0, first.1, 0, 128), (second.0, second.1, 128, 2_000_128)].to_vec();
-        assert_eq!(slices, expected);
+        let names = ["a \"b\\\"", "second"].into_iter().zip(lines);
+        let names = names.map(|(name, line)| format!("{name} ({}:{line})", file!()));
+        let ran = names.zip([(0, 128), (128, 2_000_128)]);
+        let expected =
+            ran.map(|(name, (begin, end))| (format!("callback {name}"), name, begin, end));
+        assert_eq!(slices, expected.collect::<Vec<_>>());
     });
 }
 
 #[test]
 fn r5_a_cause_that_is_not_on_the_tape_has_no_arrow() {
     on_every_selector(|kind| {
-        let tape = two(kind).filter(|turn| turn.kind == TurnKind::Soon && turn.number > 1);
+        let tape = two(kind).0.filter(|turn| turn.kind == TurnKind::Soon && turn.number > 1);
         let tape = tape.filter(|turn| turn.place.starts_with("second ("));
         assert_eq!(tape.turns().len(), 1);
         let (mut json, mut trace) = (Vec::new(), Vec::new());
