@@ -28,7 +28,7 @@ pub struct SpanRecord {
     pub enters: usize,
     pub exits: usize,
     pub closes: usize,
-    /// Wakes from outside its polls, and from inside.
+    /// Wakes from outside its polls, and from inside them.
     pub wakes: (usize, usize),
     /// Wakers that were kept, and given up.
     pub wakers: (usize, usize),

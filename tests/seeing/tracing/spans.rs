@@ -11,6 +11,8 @@ use mainspring::{
 };
 
 use super::recorder::{Recorder, Wants};
+use super::traced;
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,28 +28,23 @@ fn counted<F: Future>(polls: Rc<Cell<usize>>, future: F) -> impl Future<Output =
 
 #[test]
 fn r10_a_span_has_the_name_size_and_line_of_its_task() {
-    on_every_selector(|kind| {
-        let recorder = Recorder::new(Wants::Everything);
-        let (mut el, _clock) = simulated(kind, ());
-        let (bytes, mut line, mut main_line) = ([7_u8; 300], 0, 0);
-        recorder.record(|| {
-            let body = async move {
-                sleep(SECOND).await;
-                bytes[299]
-            };
-            let size = size_of_val(&body);
-            let task = el.spawn(body).named("big"); // this line is in the span
-            line += line!() - 1;
-            main_line += line!() + 1;
-            assert_eq!(el.run_until_complete(task).unwrap().unwrap(), 7);
-            assert_eq!(recorder.named("big").fields["size.bytes"], size.to_string());
-        });
+    traced(|recorder, mut el| {
+        let bytes = [7_u8; 300];
+        let body = async move {
+            sleep(SECOND).await;
+            bytes[299]
+        };
+        let size = size_of_val(&body);
+        let task = el.spawn(body).named("big"); // this line is in the span
+        let (line, main_line) = (line!() - 1, line!() + 1);
+        assert_eq!(el.run_until_complete(task).unwrap().unwrap(), 7);
         let big = recorder.named("big");
         assert_eq!(big.kind, ("runtime.spawn", "tokio::task".to_owned()));
         assert!(big.is_root);
         assert_eq!((&*big.fields["kind"], &*big.fields["loc.file"]), ("task", file!()));
+        assert_eq!(big.fields["size.bytes"], size.to_string());
         assert_eq!(big.fields["loc.line"], line.to_string());
-        assert_eq!(big.fields["loc.col"], "27", "the column of spawn");
+        assert_eq!(big.fields["loc.col"], "23", "the column of spawn");
         let main = recorder.named("");
         assert_eq!(
             (&*main.fields["kind"], &main.fields["loc.line"]),
@@ -55,55 +52,42 @@ fn r10_a_span_has_the_name_size_and_line_of_its_task() {
         );
         assert!(!main.fields.contains_key("size.bytes"));
         assert_ne!(big.fields["task.id"], main.fields["task.id"]);
-        recorder.assert_all_closed();
     });
 }
 
 #[test]
 fn r10_a_name_is_a_field_of_the_span_whenever_it_is_set() {
-    on_every_selector(|kind| {
-        let recorder = Recorder::new(Wants::Everything);
-        let (mut el, _clock) = simulated(kind, ());
-        recorder.record(|| {
-            let task = el.spawn(sleep(SECOND));
-            let handle: Handle = task.handle();
-            task.detach();
-            el.tick(Some(Duration::ZERO)).unwrap();
-            assert_eq!(recorder.named("").name(), "");
-            assert!(el.set_name(handle, "late"));
-            assert_eq!(recorder.named("late").closes, 0);
-            el.run().unwrap();
-        });
-        recorder.assert_all_closed();
+    traced(|recorder, mut el| {
+        let task = el.spawn(sleep(SECOND));
+        let handle: Handle = task.handle();
+        task.detach();
+        tick(&mut el);
+        assert_eq!(recorder.named("").name(), "");
+        assert!(el.set_name(handle, "late"));
+        assert_eq!(recorder.named("late").closes, 0);
+        el.run().unwrap();
     });
 }
 
 #[test]
 fn r10_each_poll_enters_the_span_once() {
-    on_every_selector(|kind| {
-        let recorder = Recorder::new(Wants::Everything);
-        let (mut el, _clock) = simulated(kind, ());
-        let polls = Rc::new(Cell::new(0));
-        let main_polls = Rc::new(Cell::new(0));
-        recorder.record(|| {
-            let steps = async {
-                for _ in 0..5 {
-                    sleep(SECOND).await;
-                    yield_now().await;
-                }
-                join_all([spawn(sleep(SECOND)), spawn(sleep(2 * SECOND))]).await;
-            };
-            let task = el.spawn(counted(polls.clone(), steps)).named("steps");
-            el.run_until_complete(counted(main_polls.clone(), task)).unwrap().unwrap();
-        });
+    traced(|recorder, mut el| {
+        let (polls, main_polls) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let steps = async {
+            for _ in 0..5 {
+                sleep(SECOND).await;
+                yield_now().await;
+            }
+            join_all([spawn(sleep(SECOND)), spawn(sleep(2 * SECOND))]).await;
+        };
+        let task = el.spawn(counted(polls.clone(), steps)).named("steps");
+        el.run_until_complete(counted(main_polls.clone(), task)).unwrap().unwrap();
         let steps = recorder.named("steps");
         assert!(polls.get() >= 12, "{}", polls.get());
         assert_eq!((steps.enters, steps.exits), (polls.get(), polls.get()));
-        let is_main = |span: &&super::recorder::SpanRecord| span.fields["kind"] == "block_on";
         let spans = recorder.spans();
-        let main = spans.iter().find(is_main).unwrap();
+        let main = spans.iter().find(|span| span.fields["kind"] == "block_on").unwrap();
         assert_eq!(main.enters, main_polls.get());
-        recorder.assert_all_closed();
     });
 }
 
@@ -137,32 +121,24 @@ fn spawn_one_of_each(el: &EventLoop) {
 
 #[test]
 fn r10_each_end_of_a_task_closes_its_span_once() {
-    on_every_selector(|kind| {
-        let recorder = Recorder::new(Wants::Everything);
-        let (mut el, _clock) = simulated(kind, ());
+    traced(|recorder, mut el| {
         el.set_exception_handler(|_, _, _| {});
-        recorder.record(|| {
-            spawn_one_of_each(&el);
-            el.run().unwrap();
-            for name in ["done", "panicked", "cancelled", "structured", "child"] {
-                assert!(recorder.named(name).enters > 0, "{name}");
-            }
-            assert_eq!(recorder.named("never polled").enters, 0);
-            recorder.assert_all_closed();
-        });
+        spawn_one_of_each(&el);
+        el.run().unwrap();
+        for name in ["done", "panicked", "cancelled", "structured", "child"] {
+            assert!(recorder.named(name).enters > 0, "{name}");
+        }
+        assert_eq!(recorder.named("never polled").enters, 0);
+        recorder.assert_all_closed(); // before the loop is dropped
     });
 }
 
 #[test]
 fn r10_a_task_that_is_cancelled_before_its_first_poll_has_a_span() {
-    on_every_selector(|kind| {
-        let recorder = Recorder::new(Wants::Everything);
-        let (mut el, _clock) = simulated(kind, ());
-        recorder.record(|| {
-            let task = el.spawn(sleep(SECOND)).named("only");
-            assert!(task.cancel("unused"));
-            el.run().unwrap();
-        });
+    traced(|recorder, mut el| {
+        let task = el.spawn(sleep(SECOND)).named("only");
+        assert!(task.cancel("unused"));
+        el.run().unwrap();
         let only = recorder.named("only");
         assert_eq!(only.fields["size.bytes"], size_of::<mainspring::Sleep>().to_string());
         assert_eq!((only.enters, only.closes), (0, 1));
@@ -171,21 +147,17 @@ fn r10_a_task_that_is_cancelled_before_its_first_poll_has_a_span() {
 
 #[test]
 fn r10_a_loop_closes_the_spans_of_its_tasks() {
-    on_every_selector(|kind| {
-        let recorder = Recorder::new(Wants::Everything);
-        let (mut el, _clock) = simulated(kind, ());
-        recorder.record(|| {
-            let (promise, promised) = promise::<()>();
-            el.spawn(promised).named("waiting").detach();
-            let done = el.spawn(async {}).named("not joined");
-            assert!(el.run_until_complete(pending::<()>()).is_err(), "stalled");
-            el.spawn(async {}).named("new").detach();
-            drop(el);
-            assert_eq!(recorder.spans().len(), 4);
-            recorder.assert_all_closed();
-            assert_eq!(recorder.named("new").enters, 0);
-            drop((promise, done));
-        });
+    traced(|recorder, mut el| {
+        let (promise, promised) = promise::<()>();
+        el.spawn(promised).named("waiting").detach();
+        let done = el.spawn(async {}).named("not joined");
+        assert!(el.run_until_complete(pending::<()>()).is_err(), "stalled");
+        el.spawn(async {}).named("new").detach();
+        drop(el);
+        assert_eq!(recorder.spans().len(), 4);
+        recorder.assert_all_closed();
+        assert_eq!(recorder.named("new").enters, 0);
+        drop((promise, done));
     });
 }
 
@@ -195,10 +167,10 @@ fn r10_a_span_belongs_to_the_subscriber_that_opened_it() {
         let (first, second) = (Recorder::new(Wants::Everything), Recorder::new(Wants::Spans));
         let (mut el, _clock) = simulated(kind, ());
         el.spawn(sleep(SECOND)).named("before").detach();
-        el.tick(Some(Duration::ZERO)).unwrap();
+        tick(&mut el);
         first.record(|| {
             el.spawn(sleep(SECOND)).named("first").detach();
-            el.tick(Some(Duration::ZERO)).unwrap();
+            tick(&mut el);
         });
         second.record(|| {
             el.spawn(sleep(SECOND)).named("second").detach();

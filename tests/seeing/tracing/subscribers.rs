@@ -10,7 +10,7 @@ use mainspring::{
 };
 
 use super::recorder::{Recorder, Wants, with_hook};
-use crate::support::{loopback, on_every_selector, simulated};
+use crate::support::{on_every_selector, simulated, simulated_builder};
 
 const SECOND: Duration = Duration::from_secs(1);
 const METHODS: [&str; 6] = ["enter", "event", "exit", "new_span", "record", "try_close"];
@@ -64,9 +64,7 @@ fn r12_a_subscriber_may_spawn_and_wake_in_each_call() {
 
 /// Returns a loop that reports panics, or ends the run at the first one.
 fn with_policy(kind: SelectorKind, policy: PanicPolicy) -> EventLoop<Vec<ReportKind>> {
-    let clock = mainspring::testing::SimClock::new();
-    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock);
-    let el = builder.panic_policy(policy).build_with(Vec::new()).unwrap();
+    let el = simulated_builder(kind).0.panic_policy(policy).build_with(Vec::new()).unwrap();
     el.set_exception_handler(|_, reports: &mut Vec<_>, report| reports.push(report.kind));
     el
 }
@@ -82,7 +80,7 @@ fn r12_a_panic_of_a_subscriber_is_a_report_and_the_tasks_go_on() {
             let reports = el.state();
             assert!(!reports.is_empty(), "{method}");
             assert!(
-                reports.iter().all(|it| *it == ReportKind::Subscriber),
+                reports.iter().all(|kind| *kind == ReportKind::Subscriber),
                 "{method}: {reports:?}"
             );
         }

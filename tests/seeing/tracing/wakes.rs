@@ -12,7 +12,9 @@ use mainspring::net::UnixStream;
 use mainspring::{EventLoop, SelectorKind, promise, sleep, sleep_in_boot_time, spawn, yield_now};
 
 use super::recorder::{Recorder, SpanRecord, Wants};
+use super::traced;
 use crate::support::loopback::deliver;
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,11 +29,11 @@ where
     let (mut el, _clock) = simulated(kind, ());
     recorder.record(|| {
         let body = body(&mut el);
-        let task = el.spawn(body).named("it");
+        let task = el.spawn(body).named("task");
         el.run_until_complete(task).unwrap().unwrap();
     });
     recorder.assert_all_closed();
-    recorder.named("it")
+    recorder.named("task")
 }
 
 #[test]
@@ -102,28 +104,23 @@ fn r11_a_wake_of_another_thread_is_recorded_by_the_loop() {
 
 #[test]
 fn r11_a_task_that_nothing_can_wake_has_no_waker() {
-    on_every_selector(|kind| {
-        let recorder = Recorder::new(Wants::Everything);
-        let (mut el, _clock) = simulated(kind, ());
-        recorder.record(|| {
-            el.spawn(pending::<()>()).named("lost").detach();
-            el.spawn(sleep(SECOND)).named("timer").detach();
-            el.spawn(sleep_in_boot_time(SECOND)).named("boot").detach();
-            let kept = RefCell::new(None);
-            let keeps = poll_fn(move |cx| {
-                kept.replace(Some(cx.waker().clone()));
-                Poll::<()>::Pending
-            });
-            el.spawn(keeps).named("keeps").detach();
-            let (promise, promised) = promise::<()>();
-            el.spawn(promised).named("promise").detach();
-            el.tick(Some(Duration::ZERO)).unwrap();
-            assert_eq!(recorder.named("lost").wakers, (0, 0));
-            for name in ["timer", "boot", "keeps", "promise"] {
-                assert_eq!(recorder.named(name).wakers, (1, 0), "{name}");
-            }
-            drop((el, promise));
+    traced(|recorder, mut el| {
+        el.spawn(pending::<()>()).named("lost").detach();
+        el.spawn(sleep(SECOND)).named("timer").detach();
+        el.spawn(sleep_in_boot_time(SECOND)).named("boot").detach();
+        let kept = RefCell::new(None);
+        let keeps = poll_fn(move |cx| {
+            kept.replace(Some(cx.waker().clone()));
+            Poll::<()>::Pending
         });
-        recorder.assert_all_closed();
+        el.spawn(keeps).named("keeps").detach();
+        let (promise, promised) = promise::<()>();
+        el.spawn(promised).named("promise").detach();
+        tick(&mut el);
+        assert_eq!(recorder.named("lost").wakers, (0, 0));
+        for name in ["timer", "boot", "keeps", "promise"] {
+            assert_eq!(recorder.named(name).wakers, (1, 0), "{name}");
+        }
+        drop((el, promise));
     });
 }
