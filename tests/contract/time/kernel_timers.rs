@@ -219,40 +219,35 @@ const STEPPED: &str = "time::kernel_timers::t7_a_step_that_the_kernel_reports_is
 
 #[test]
 fn t7_a_step_that_the_kernel_reports_is_followed() {
-    if !has_strace() {
-        return;
-    }
-    with_steps(STEPPED, || {
-        on_every_selector(|kind| {
-            let (mut el, asked) = scheduled(kind);
-            let soon = SystemTime::now() + Duration::from_millis(5);
-            el.call_at_wall_time(soon, |el, _| el.stop()).unwrap();
-            el.run_forever().unwrap();
-            assert_eq!((asked.get(), *el.state()), (3, 0), "the schedule is read again");
-        });
+    with_steps(STEPPED, |kind| {
+        let (mut el, asked) = scheduled(kind);
+        let soon = SystemTime::now() + Duration::from_millis(5);
+        el.call_at_wall_time(soon, |el, _| el.stop()).unwrap();
+        el.run_forever().unwrap();
+        assert_eq!((asked.get(), *el.state()), (3, 0), "the schedule is read again");
     });
 }
 
 const UNTOUCHED: &str = "time::kernel_timers::t7_t8_the_timer_of_a_clock_is_read_when_it_is_due";
 
-/// A timer of the boot time is due: that of the wall clock, which would report a step, is not read.
+/// A boot-time timer is due. The timer of the wall clock, which would report a step, is not read.
 #[test]
 fn t7_t8_the_timer_of_a_clock_is_read_when_it_is_due() {
-    if !has_strace() {
-        return;
-    }
-    with_steps(UNTOUCHED, || {
-        on_every_selector(|kind| {
-            let (mut el, asked) = scheduled(kind);
-            el.call_later_in_boot_time(Duration::from_millis(5), |el, _| el.stop()).unwrap();
-            el.run_forever().unwrap();
-            assert_eq!(asked.get(), 2);
-        });
+    with_steps(UNTOUCHED, |kind| {
+        let (mut el, asked) = scheduled(kind);
+        el.call_later_in_boot_time(Duration::from_millis(5), |el, _| el.stop()).unwrap();
+        el.run_forever().unwrap();
+        assert_eq!(asked.get(), 2);
     });
 }
 
-/// Runs `check` in a process in which each read of a kernel's timer reports a step of the clock.
-fn with_steps(test: &str, check: impl FnOnce()) {
+/// Runs `check` on every selector, in a process in which each read of a kernel timer reports a step
+/// of the clock. Without strace, it does not run.
+fn with_steps(test: &str, check: impl FnMut(SelectorKind)) {
+    if !has_strace() {
+        return;
+    }
+    let check = || on_every_selector(check);
     let step = ["-o", "/dev/null", "-e", "trace=read", "-P", "anon_inode:[timerfd]", "-e"];
     let arguments = [&step[..], &["inject=read:error=ECANCELED"]].concat();
     let output = alone_as(test, check, |child| under_strace(&child, &arguments));
