@@ -13,6 +13,7 @@ use mainspring::net::{
 use mainspring::{Error, EventLoop, Io, Metrics};
 
 use crate::support::descriptors::{hang_up, pair, reset_connection, tcp_pair};
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
@@ -66,20 +67,24 @@ fn n7_a_write_counts_when_the_kernel_accepts_it() {
 fn n7_calls_that_fail_count_nothing() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, ());
-        let conn = el.attach(reset_connection(), |_, (), _, _| Ok(())).unwrap();
-        (0..3).for_each(|_| _ = el.tick(NOW).unwrap());
-        conn.write(b"too late");
-        assert_eq!(moved(&el.metrics()), (0, 0), "a read with ECONNRESET");
-        let (ours, theirs) = pair();
+        let (ours, mut theirs) = pair();
         let conn = el.attach(ours, |_, (), _, _| Ok(())).unwrap();
+        conn.write(b"before");
+        theirs.write_all(&[0; 20]).unwrap();
+        tick(&mut el);
+        assert_eq!(moved(&el.metrics()), (20, 6));
         hang_up(theirs);
-        conn.write(b"nobody reads");
-        (0..3).for_each(|_| _ = el.tick(NOW).unwrap());
-        assert_eq!(moved(&el.metrics()), (0, 0), "a write with EPIPE, and an end of file");
+        conn.write(b"after");
+        (0..3).for_each(|_| _ = tick(&mut el));
+        assert_eq!(moved(&el.metrics()), (20, 6), "a write with EPIPE, and an end of file");
+        let conn = el.attach(reset_connection(), |_, (), _, _| Ok(())).unwrap();
+        (0..3).for_each(|_| _ = tick(&mut el));
+        conn.write(b"too late");
+        assert_eq!(moved(&el.metrics()), (20, 6), "a read with ECONNRESET");
     });
 }
 
-/// The peer continues to send while the connection waits for its end.
+/// The peer still sends while the connection waits for its end of file.
 #[test]
 fn n7_input_that_is_discarded_counts() {
     on_every_selector(|kind| {
@@ -95,7 +100,7 @@ fn n7_input_that_is_discarded_counts() {
     });
 }
 
-/// A flooded connection beside one that gets a byte in each tick.
+/// A flooded connection next to one that gets a byte in each tick.
 #[test]
 fn n7_bytes_are_exact_under_saturation() {
     on_every_selector(|kind| {

@@ -124,8 +124,7 @@ fn n1_accepted_connections_and_registrations() {
     });
 }
 
-/// A callback that closes another registration of its batch leaves an event without an owner, which
-/// is cancelled and not stale. A counter never goes back.
+/// A number with a name in `_total` is a counter.
 #[test]
 fn n1_counters_only_grow() {
     on_every_selector(|kind| {

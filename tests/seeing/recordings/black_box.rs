@@ -186,12 +186,11 @@ fn r4_a_folder_stays_where_it_is() {
 
 /// The bytes that are read first are older than the last ones.
 #[test]
-fn r3_a_tape_is_right_while_it_is_written() {
+fn r3_a_tape_is_consistent_while_it_is_written() {
     on_every_selector(|kind| {
         let path = path("live");
         let builder = EventLoop::builder().selector(kind); // Its time is real.
         let mut el = builder.record(Recorder::black_box(&path).turns(256)).build().unwrap();
-        let remote = el.remote();
         let own = path.clone();
         let reader = thread::spawn(move || {
             let (mut read, mut are_right) = (0, true);
@@ -201,16 +200,14 @@ fn r3_a_tape_is_right_while_it_is_written() {
                 are_right = turns.windows(2).all(|two| two[0].at <= two[1].at);
                 read += u32::from(!turns.is_empty());
             }
-            remote.stop().unwrap();
             are_right
         });
-        el.spawn(async {
-            loop {
+        let ticks = async {
+            while !reader.is_finished() {
                 yield_now().await;
             }
-        })
-        .detach();
-        el.run_forever().unwrap();
+        };
+        el.run_until_complete(ticks).unwrap();
         assert!(reader.join().unwrap(), "an older turn has a later time");
         fs::remove_file(&path).unwrap();
     });
@@ -283,7 +280,7 @@ fn r4_a_file_is_private_and_keeps_the_tape_before() {
 }
 
 #[test]
-fn r4_a_file_that_is_no_tape_is_refused() {
+fn r4_a_file_that_is_not_a_tape_is_refused() {
     let path = path("garbage");
     for bytes in [&b""[..], b"mstape", &[0xff; 100_000]] {
         fs::write(&path, bytes).unwrap();
@@ -294,7 +291,7 @@ fn r4_a_file_that_is_no_tape_is_refused() {
 
 /// `mainspring ps PID` tries each file that the process has mapped.
 #[test]
-fn r9_a_large_file_that_is_no_tape_is_not_read() {
+fn r9_a_large_file_that_is_not_a_tape_is_not_read() {
     let mut file = io::repeat(7).take(1 << 20);
     assert_eq!(Tape::read(&mut file).unwrap_err().kind(), io::ErrorKind::InvalidData);
     assert!(file.limit() > (1 << 20) - 64);
