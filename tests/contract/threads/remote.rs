@@ -184,9 +184,8 @@ fn x2_a_full_wakeup_still_wakes() {
         let builder = EventLoop::builder().selector(selector).wakeup(WakeupKind::Pipe);
         let mut el = builder.build_with(0).unwrap();
         let remote = el.remote();
-        let doorbell = calls.registered.borrow()[0];
-        let Ok(mut pipe) = OpenOptions::new().write(true).open(format!("/dev/fd/{doorbell}"))
-        else {
+        let wakeup = calls.registered.borrow()[0];
+        let Ok(mut pipe) = OpenOptions::new().write(true).open(format!("/dev/fd/{wakeup}")) else {
             return println!("skipped: the write end of the pipe cannot be opened on this system");
         };
         mainspring_sys::fd::set_nonblocking(pipe.as_fd(), true).unwrap();

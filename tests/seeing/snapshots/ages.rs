@@ -4,27 +4,28 @@ use std::future::pending;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use mainspring::net::lookup_host;
 use mainspring::snapshot::{Entry, EntryKind, Snapshot};
 use mainspring::{CancelScope, EventLoop, Io, LoopHandle, TaskGroup, timeout};
 
 use super::only;
 use crate::support::blocking_jobs::{until, with_threads};
 use crate::support::descriptors::pair;
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-fn tick<S>(el: &mut EventLoop<S>) {
-    el.tick(Some(Duration::ZERO)).unwrap();
-}
 
 /// Ages of the queued closures, oldest first.
 type Ages = Vec<u64>;
 
 fn ages(el: &LoopHandle<Vec<Ages>>) -> Ages {
     let snapshot = el.snapshot();
-    let closures = snapshot.entries().iter().filter(|it| it.kind() == EntryKind::Closure);
-    closures.inspect(|it| assert_eq!(it.runs(), Some(0))).map(|it| it.age().unwrap()).collect()
+    let closures = snapshot.entries().iter().filter(|entry| entry.kind() == EntryKind::Closure);
+    closures
+        .inspect(|entry| assert_eq!(entry.runs(), Some(0)))
+        .map(|entry| entry.age().unwrap())
+        .collect()
 }
 
 /// A callback that notes the ages.
@@ -78,8 +79,8 @@ fn o15_a_closure_of_a_hook_is_of_the_tick_of_the_hook() {
 
 /// Returns the ages of the entries of some kinds.
 fn ages_of(snapshot: &Snapshot, kinds: &[EntryKind]) -> Vec<(EntryKind, Option<u64>)> {
-    let found = snapshot.entries().iter().filter(|it| kinds.contains(&it.kind()));
-    found.map(|it| (it.kind(), it.age())).collect()
+    let found = snapshot.entries().iter().filter(|entry| kinds.contains(&entry.kind()));
+    found.map(|entry| (entry.kind(), entry.age())).collect()
 }
 
 #[test]
@@ -104,8 +105,8 @@ fn o16_regions_and_descriptors_have_ages() {
             let mut found = ages_of(&el.snapshot(), &kinds);
             found.sort();
             assert_eq!(found, kinds.map(|kind| (kind, Some(age))));
-            let runs = |it: &Entry| it.runs().filter(|_| kinds.contains(&it.kind()));
-            assert!(el.snapshot().entries().iter().all(|it| runs(it).is_none()));
+            let runs = |entry: &Entry| entry.runs().filter(|_| kinds.contains(&entry.kind()));
+            assert!(el.snapshot().entries().iter().all(|entry| runs(entry).is_none()));
             tick(&mut el);
         }
         drop(task);
@@ -131,7 +132,7 @@ fn o16_a_region_is_not_as_old_as_its_task() {
 }
 
 #[test]
-fn o16_a_job_that_was_spawned_has_an_age() {
+fn o16_a_job_of_the_loop_has_an_age() {
     let mut el = EventLoop::builder().blocking_pool(with_threads(1)).build().unwrap();
     let (hold, held) = mpsc::channel::<()>();
     let running = el.spawn_blocking(move || _ = held.recv());
@@ -140,15 +141,19 @@ fn o16_a_job_that_was_spawned_has_an_age() {
     let waiting = el.spawn_blocking(|| ());
     let unknown = el.blocking_pool().submit(|| ()).unwrap();
     tick(&mut el);
+    let lookup = el.spawn(lookup_host(("localhost", 80)));
+    tick(&mut el); // The first poll submits its job.
     tick(&mut el);
     let jobs = |el: &EventLoop| -> Vec<_> {
         let snapshot = el.snapshot();
-        let jobs = snapshot.entries().iter().filter(|it| it.kind() == EntryKind::Job);
-        jobs.map(|it| (it.age(), it.runs())).collect()
+        let jobs = snapshot.entries().iter().filter(|entry| entry.kind() == EntryKind::Job);
+        jobs.map(|entry| (entry.age(), entry.runs())).collect()
     };
-    assert_eq!(jobs(&el), [(Some(3), Some(1)), (Some(2), Some(0)), (None, Some(0))]);
+    let expected = [(Some(4), Some(1)), (Some(3), Some(0)), (None, Some(0)), (Some(1), Some(0))];
+    assert_eq!(jobs(&el), expected);
     drop(hold);
     let (ran, waited) = el.run_until_complete(async { (running.await, waiting.await) }).unwrap();
     assert!(ran.is_ok() && waited.is_ok());
+    drop(lookup);
     unknown.wait().unwrap();
 }
