@@ -794,7 +794,7 @@ fn r6_refuses(kind: SelectorKind) {
 }
 
 /// A heartbeat of the parent is closed in the child, and so is one that a child makes before it
-/// takes the loop over. The child's own heartbeat has the turns of the child, also for a watchdog.
+/// takes the loop over. The child's own heartbeat has the turns of the child, even for a watchdog.
 fn e4_heartbeat(kind: SelectorKind) {
     let is_closed = |it: &Heartbeat| it.is_closed() && it.running().is_none();
     for is_known in [true, false] {

@@ -455,8 +455,8 @@ fn is_rejected(client: &mut std::net::TcpStream) -> bool {
 /// At the descriptor limit a loop that only accepts keeps running, does not spin, and accepts the
 /// waiting clients when there is room again.
 #[test]
-fn s4_at_the_fd_limit_accepting_pauses_and_goes_on() {
-    alone("sockets::task_sockets::s4_at_the_fd_limit_accepting_pauses_and_goes_on", || {
+fn s4_at_the_fd_limit_accepting_pauses_and_resumes() {
+    alone("sockets::task_sockets::s4_at_the_fd_limit_accepting_pauses_and_resumes", || {
         on_every_selector(|kind| {
             let (mut el, clock) = reported(kind);
             let (serving, address) = server(&el);

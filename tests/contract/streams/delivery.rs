@@ -129,7 +129,7 @@ where
 }
 
 #[test]
-fn s1_after_the_peers_half_close_writing_goes_on() {
+fn s1_after_the_peers_half_close_writing_continues() {
     on_every_selector(|kind| {
         let (ours, theirs) = tcp_pair();
         check_half_close(kind, ours, theirs, |it| it.shutdown(Shutdown::Write).unwrap());
@@ -139,7 +139,7 @@ fn s1_after_the_peers_half_close_writing_goes_on() {
 }
 
 #[test]
-fn s1_after_our_half_close_reading_goes_on() {
+fn s1_after_our_half_close_reading_continues() {
     on_every_selector(|kind| {
         let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();

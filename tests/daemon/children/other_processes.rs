@@ -23,7 +23,7 @@ fn c10_a_child_of_other_code_has_a_status() {
 }
 
 #[test]
-fn c10_a_process_that_is_no_child_ends_without_a_status() {
+fn c10_a_process_that_is_not_a_child_ends_without_a_status() {
     on_every_watch(|selector, kind| {
         let mut el = event_loop(selector, kind, None);
         // The grandchild ends when its input does.

@@ -204,7 +204,7 @@ fn m5_errors_outside_of_callbacks_cause_one_run() {
     });
 }
 
-/// A panic at the last datagram of a rest: the endpoint receives again.
+/// A panic at the last datagram of those left over: the endpoint receives again.
 #[test]
 fn m5_an_endpoint_outlives_a_panic_at_each_datagram() {
     on_every_selector(|kind| {

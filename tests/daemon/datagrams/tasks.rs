@@ -73,7 +73,7 @@ fn m3_a_batch_of_a_task_waits_for_room() {
 
 /// The answer of ICMP to an earlier datagram wakes the receiver, and is an error of one call.
 #[test]
-fn m5_a_refusal_ends_no_socket_of_a_task() {
+fn m5_a_refusal_does_not_end_a_socket_of_a_task() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         el.run_until_complete(async {

@@ -21,7 +21,7 @@ fn assert_all_closed(mut reader: PipeReader) {
     assert_eq!(reader.read(&mut [0]).unwrap(), 0);
 }
 
-/// A pipe, and so many references to its writer.
+/// A pipe, and this many references to its writer.
 struct Many {
     reader: PipeReader,
     writer: PipeWriter,

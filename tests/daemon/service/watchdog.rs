@@ -104,8 +104,8 @@ fn l6_short_pauses_between_long_turns_do_not_help() {
 }
 
 #[test]
-fn l6_turns_below_the_limit_are_no_hang() {
-    kept_within_two_seconds("l6_turns_below_the_limit_are_no_hang", |mut el, clock, manager| {
+fn l6_turns_below_the_limit_are_not_a_hang() {
+    kept_within_two_seconds("l6_turns_below_the_limit_are_not_a_hang", |mut el, clock, manager| {
         for _ in 0..20 {
             pings(&manager);
             let before = clock.elapsed();

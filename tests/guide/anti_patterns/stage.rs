@@ -66,7 +66,7 @@ impl Run {
         Run { tape, journal, alive, flags: flags(&mut el) }
     }
 
-    /// Returns the begin and the end of each turn of a name, in milliseconds.
+    /// Returns the beginning and the end of each turn of a name, in milliseconds.
     pub fn turns(&self, name: &str) -> Vec<(u128, u128)> {
         let start = format!("{name} (");
         let turns = self.tape.turns().iter().filter(|turn| turn.place.starts_with(&start));

@@ -24,7 +24,7 @@ const GAP: f64 = 0.6;
 #[derive(Debug)]
 pub struct Lane {
     name: String,
-    /// Begin and end of each turn.
+    /// Beginning and end of each turn.
     ran: Vec<(Duration, Duration)>,
     /// The time in which a task existed; none for a callback.
     existed: Option<(Duration, Duration)>,
@@ -188,7 +188,7 @@ fn draw_legend(figure: &mut Figure, y: f64, with_tasks: bool) {
     }
 }
 
-/// Turns without a pause in between.
+/// Turns without a pause between them.
 struct Span {
     begin: Duration,
     end: Duration,

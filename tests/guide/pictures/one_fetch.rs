@@ -64,7 +64,7 @@ fn g3_a_fetch_has_the_steps_of_the_guide() {
     });
 }
 
-/// Runs a fetch beside another task, and checks the steps. Returns the tape.
+/// Runs a fetch next to another task, and checks the steps. Returns the tape.
 fn check(kind: SelectorKind) -> Vec<Step> {
     let (mut el, clock) = recorded(kind, ());
     let log = Log::default();

@@ -47,7 +47,7 @@ fn e2_a_culprit_is_code_of_the_program() {
 }
 
 #[test]
-fn e2_the_late_turn_is_no_part_of_its_own_lateness() {
+fn e2_a_late_turn_is_not_part_of_its_own_lateness() {
     on_every_selector(|kind| {
         let (mut el, clock) = recorded(kind, ());
         let timer = el.call_later(MS, takes(&clock, 5 * MS));

@@ -1,4 +1,4 @@
-//! Files that are tapes, and files that are none (docs/contract.md, R8, R9).
+//! Files that are tapes, and files that are not (docs/contract.md, R8, R9).
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -77,7 +77,7 @@ fn r8_blame_names_what_ran_before_the_latest_turns() {
 }
 
 #[test]
-fn r9_files_that_are_no_tapes_are_refused_with_the_reason() {
+fn r9_files_that_are_not_tapes_are_refused_with_the_reason() {
     let (path, whole) = (Temporary::new("refused"), &*WHOLE);
     let with = |at: usize, change: &[u8]| {
         let mut bytes = whole.to_vec();

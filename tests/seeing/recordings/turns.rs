@@ -116,7 +116,7 @@ fn r1_a_waiting_task_runs_because_of_its_descriptor() {
 
 /// A new socket is writable, which some selectors report. Here the task waits for input.
 #[test]
-fn r1_an_event_that_no_task_waits_for_is_no_turn() {
+fn r1_an_event_that_no_task_waits_for_is_not_a_turn() {
     on_every_selector(|kind| {
         let mut el = recorded(kind, Recorder::ring(64), ());
         let (ours, _theirs) = pair();

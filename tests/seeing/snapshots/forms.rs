@@ -75,17 +75,17 @@ fn o7_the_json_text_can_be_parsed() {
             assert_eq!(json["kind"], entry.kind().as_str());
             assert_eq!(json["line"], entry.location().unwrap().line());
             assert_eq!(json["age"].as_u64(), entry.age());
-            assert_eq!(json["due_in"].as_f64(), entry.due_in().map(|it| it.as_secs_f64()));
+            assert_eq!(json["due_in"].as_f64(), entry.due_in().map(|time| time.as_secs_f64()));
             assert_eq!(
                 json["address"].as_str(),
-                entry.address().map(|it| it.to_string()).as_deref()
+                entry.address().map(ToString::to_string).as_deref()
             );
         }
         let waits = |entry: &Value| entry["waits"].as_array().unwrap()[0].clone();
         let [.., sleeping, joining] = entries.as_slice() else { panic!("{text}") };
         assert_eq!(waits(joining)["task"], entries.len() - 2);
         assert_eq!(waits(sleeping)["time"], 3600.0);
-        assert!(entries.iter().any(|it| it["waits"][0]["time"].is_null()));
+        assert!(entries.iter().any(|entry| entry["waits"][0]["time"].is_null()));
         drop(el);
         std::fs::remove_file(path).unwrap();
         drop(joining_task);

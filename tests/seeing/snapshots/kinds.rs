@@ -18,7 +18,7 @@ use crate::support::on_every_selector;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Kinds with the columns that their entries have, beside those of all entries.
+/// Kinds, with the columns that their entries have in addition to [`COMMON`].
 const COLUMNS: &[(&str, &str)] = &[
     ("closure", "age line name runs"),
     ("connecting", "age fd file_type interest line name runs"),
@@ -52,9 +52,10 @@ fn columns(snapshot: &Snapshot) -> BTreeMap<String, BTreeSet<String>> {
     for entry in json["entries"].as_array().unwrap() {
         let kind = entry["kind"].as_str().unwrap().to_owned();
         // The kernel may have connected the socket by now, or not.
-        let is_moving = |it: &str| kind == "connecting" && ["peer", "address"].contains(&it);
+        let is_moving =
+            |column: &str| kind == "connecting" && ["peer", "address"].contains(&column);
         let fields = entry.as_object().unwrap().keys().cloned();
-        let fields = fields.filter(|it| !COMMON.contains(&&**it) && !is_moving(it));
+        let fields = fields.filter(|column| !COMMON.contains(&&**column) && !is_moving(column));
         let fields: Vec<String> = fields.collect();
         columns.entry(kind).or_default().extend(fields);
     }
@@ -160,8 +161,8 @@ fn o1_histories_change_only_the_columns_of_tasks() {
         let (with_lines, without_lines) = (with.remove("task").unwrap(), without.remove("task"));
         let lost: Vec<&str> = with_lines
             .iter()
-            .map(|it| &**it)
-            .filter(|it| !without_lines.as_ref().unwrap().contains(*it))
+            .map(|column| &**column)
+            .filter(|column| !without_lines.as_ref().unwrap().contains(*column))
             .collect();
         assert_eq!(lost, ["age", "runs", "waiting_since"]);
         assert_eq!(with, without);

@@ -7,20 +7,17 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use mainspring::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream};
+use mainspring::net::{Address, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream};
 use mainspring::process::Child;
 use mainspring::snapshot::{Entry, EntryKind};
 use mainspring::{EventLoop, Interest, Io, SelectorKind, timeout};
 
 use super::only;
 use crate::support::descriptors::pair;
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 const SOON: Duration = Duration::from_secs(5);
-
-fn tick<S>(el: &mut EventLoop<S>) {
-    el.tick(Some(Duration::ZERO)).unwrap();
-}
 
 /// Runs `waiting` until it waits, and checks that its descriptors were made on these lines after
 /// `first`.
@@ -33,9 +30,13 @@ fn check(kind: SelectorKind, first: u32, lines: &[u32], waiting: impl Future + '
     for _ in 0..200 {
         el.tick(Some(Duration::from_millis(10))).unwrap();
         let snapshot = el.snapshot();
-        let descriptors = snapshot.entries().iter().filter(|it| it.kind() == EntryKind::Descriptor);
-        let places = descriptors.map(|it| it.location().unwrap());
-        found = places.inspect(|it| assert_eq!(it.file(), file!())).map(|it| it.line()).collect();
+        let descriptors =
+            snapshot.entries().iter().filter(|entry| entry.kind() == EntryKind::Descriptor);
+        let places = descriptors.map(|entry| entry.location().unwrap());
+        found = places
+            .inspect(|place| assert_eq!(place.file(), file!()))
+            .map(|place| place.line())
+            .collect();
         found.sort_unstable();
         if found == lines {
             break;
@@ -155,12 +156,15 @@ fn o18_remotes_are_listed_by_the_call_that_made_them() {
         let (mut el, _clock) = simulated(kind, ());
         let remotes = |el: &EventLoop| -> Vec<(u32, Option<usize>, Option<u64>)> {
             let snapshot = el.snapshot();
-            let found = snapshot.entries().iter().filter(|it| it.kind() == EntryKind::Remotes);
-            let by_place = snapshot.by_place().iter().map(|it| it.count()).sum::<usize>();
+            let found =
+                snapshot.entries().iter().filter(|entry| entry.kind() == EntryKind::Remotes);
+            let by_place = snapshot.by_place().iter().map(|place| place.count()).sum::<usize>();
             let all: Vec<&Entry> = found.collect();
-            assert_eq!(by_place, all.iter().filter_map(|it| it.count()).sum::<usize>());
-            assert!(all.iter().all(|it| it.keeps_alive()));
-            all.iter().map(|it| (it.location().unwrap().line(), it.count(), it.age())).collect()
+            assert_eq!(by_place, all.iter().filter_map(|entry| entry.count()).sum::<usize>());
+            assert!(all.iter().all(|entry| entry.keeps_alive()));
+            all.iter()
+                .map(|entry| (entry.location().unwrap().line(), entry.count(), entry.age()))
+                .collect()
         };
         let first = line!() + 1;
         let mut kept: Vec<_> = (0..3).map(|_| el.remote()).collect();
@@ -207,13 +211,16 @@ fn o19_a_descriptor_of_a_socket_has_an_address() {
             el.tick(Some(Duration::from_millis(10))).unwrap();
         }
         let snapshot = el.snapshot();
-        let descriptors = snapshot.entries().iter().filter(|it| it.kind() == EntryKind::Descriptor);
-        let inet = |address: Option<&mainspring::net::Address>| address.and_then(|it| it.as_inet());
-        let found: Vec<_> = descriptors.map(|it| (inet(it.peer()), inet(it.address()))).collect();
+        let descriptors =
+            snapshot.entries().iter().filter(|entry| entry.kind() == EntryKind::Descriptor);
+        let inet = |address: Option<&Address>| address.and_then(Address::as_inet);
+        let found: Vec<_> =
+            descriptors.map(|entry| (inet(entry.peer()), inet(entry.address()))).collect();
         assert_eq!(found.len(), 3, "{snapshot}");
         assert!(found.contains(&(Some(address), None)), "the client: {snapshot}");
         assert!(found.contains(&(None, Some(address))), "the listener: {snapshot}");
-        let is_accepted = |it: &&(Option<SocketAddr>, _)| it.0.is_some_and(|it| it != address);
+        let is_accepted =
+            |(peer, _): &&(Option<SocketAddr>, _)| peer.is_some_and(|peer| peer != address);
         assert_eq!(found.iter().filter(is_accepted).count(), 1, "{snapshot}");
         let entry = only(&snapshot, EntryKind::Datagrams);
         let own = datagrams.local_addr().unwrap();

@@ -302,8 +302,8 @@ fn o11_the_table_and_the_json_text_have_the_lines() {
     });
 }
 
-/// A reader and a writer of one descriptor: an event for the writer is none for the reader, which
-/// has waited longer.
+/// A reader and a writer of one descriptor: an event for the writer is not one for the reader,
+/// which has waited longer.
 #[test]
 fn o9_an_event_changes_the_history_of_the_task_that_it_wakes() {
     on_every_selector(|kind| {
