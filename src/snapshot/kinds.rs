@@ -32,7 +32,7 @@ pub enum EntryKind {
     Task,
     /// A descriptor that tasks wait for.
     Descriptor,
-    /// A job of the blocking pool.
+    /// A job of the blocking pool, until its thread is idle: its result may be there before.
     Job,
     /// A running [`TaskGroup`](crate::TaskGroup).
     Group,

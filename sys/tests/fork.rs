@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use mainspring::snapshot::{Entry, EntryKind};
 use mainspring::{
     BlockingPool, Error, EventLoop, ExitWatchKind, Heartbeat, Interest, Io, Recorder, SelectorKind,
     Signal, Stall, Watchdog, spawn_blocking, timeout,
@@ -127,8 +128,15 @@ fn o2_snapshot(kind: SelectorKind) {
     let (source, _peer) = UnixStream::pair().unwrap();
     let io = Io::new(source).unwrap();
     el.spawn(async move { drop(timeout(hour, io.readable()).await) }).detach();
+    // The task waits for its descriptor: the job below may end before a tick.
+    el.run_until_stalled().unwrap();
     let _remote = el.remote();
     assert_eq!(el.run_until_complete(async { spawn_blocking(|| 1).await.unwrap() }).unwrap(), 1);
+    // The result arrives before the thread of the job is idle.
+    let is_job = |entry: &Entry| entry.kind() == EntryKind::Job;
+    while el.snapshot().entries().iter().any(is_job) {
+        std::thread::yield_now();
+    }
     let listed = |el: &EventLoop| {
         let snapshot = el.snapshot();
         assert_eq!(snapshot.to_string().lines().count(), 2 + snapshot.entries().len());
