@@ -16,6 +16,7 @@ use super::source::Source;
 use super::{EventLoop, LoopHandle};
 use crate::error::Error;
 use crate::handle::Key;
+use crate::metrics::TurnCounter;
 use crate::panic::ignoring_panic;
 use crate::ready::Ready;
 use crate::tape::Recording;
@@ -42,7 +43,7 @@ impl<S> EventLoop<S> {
         ran
     }
 
-    /// Like [`dispatch_timed`](EventLoop::dispatch_timed), if the tape is the only instrument.
+    /// Like [`dispatch_timed`](EventLoop::dispatch_instrumented), if the tape is the only instrument.
     #[inline(never)]
     pub(super) fn dispatch_recorded(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);
@@ -101,7 +102,7 @@ impl<S> EventLoop<S> {
             return false;
         };
         // Counted here, while the source is in a register.
-        self.core.page.count_turn(origin.source.number());
+        self.core.page.count_turn(origin.source.counter());
         // The common case first: a single match costs an event five more instructions.
         if let Some(Callback::Repeat { repeat, runs, .. }) = &mut entry.callback {
             *runs = runs.wrapping_add(1);
@@ -133,7 +134,7 @@ impl<S> EventLoop<S> {
         }
         let queued = self.handle.shared.soon.borrow_mut().next();
         let Some((once, location)) = queued else { return false };
-        self.core.page.count_turn(Source::Soon.number());
+        self.core.page.count_turn(TurnCounter::Soon);
         self.call_once(ready.key, once, Origin { source: Source::Soon, location });
         true
     }
@@ -145,7 +146,7 @@ impl<S> EventLoop<S> {
         let message = self.handle.shared.messages.borrow_mut().next();
         let Some((call, location)) = message else { return false };
         let origin = Origin { source: Source::Soon, location };
-        self.core.page.count_turn(Source::Soon.number());
+        self.core.page.count_turn(TurnCounter::Soon);
         self.call_once(Key::INBOX, call.into_call_once(), origin);
         true
     }

@@ -145,7 +145,7 @@ impl<S> EventLoop<S> {
             Source::Hook(_) => Reason::LOOP,
         };
         let place = self.place_of(tape, key, location);
-        Some(Start { kind: source.turn_kind(), id: TurnId::of(key), place, cause })
+        Some(Start { kind: source.counter().kind(), id: TurnId::of(key), place, cause })
     }
 
     #[inline(always)]

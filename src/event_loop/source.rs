@@ -4,8 +4,7 @@ use mainspring_sys::Signal;
 
 use super::timebases::ClockSlot;
 use crate::clock::Timebase;
-use crate::metrics::COUNTED;
-use crate::tape::TurnKind;
+use crate::metrics::TurnCounter;
 use crate::timers::TimerSlot;
 use crate::watchers::WatcherId;
 
@@ -41,28 +40,23 @@ pub(crate) enum Source {
 const _: () = assert!(size_of::<Source>() == 8);
 
 impl Source {
-    /// Returns the number under which its turns are counted, see [`COUNTED`].
-    // The order of declaration, so that the compiler makes no table of it.
+    /// Returns the counter of its turns.
+    // The counters are in the order of the sources, so that the compiler makes no table of it.
     #[inline(always)]
-    pub(crate) const fn number(self) -> usize {
+    pub(crate) const fn counter(self) -> TurnCounter {
         match self {
-            Source::Soon => 0,
-            Source::Timer(_) => 1,
-            Source::Interval(_) => 2,
-            Source::WallTimer(_) => 3,
-            Source::BootTimer(_) => 4,
-            Source::Schedule(_) => 5,
-            Source::Watch(_) => 6,
-            Source::Stream(_) => 7,
-            Source::Signal(_) => 8,
-            Source::Child(_) => 9,
-            Source::Hook(_) => 10,
+            Source::Soon => TurnCounter::Soon,
+            Source::Timer(_) => TurnCounter::Timer,
+            Source::Interval(_) => TurnCounter::Interval,
+            Source::WallTimer(_) => TurnCounter::WallTimer,
+            Source::BootTimer(_) => TurnCounter::BootTimer,
+            Source::Schedule(_) => TurnCounter::Schedule,
+            Source::Watch(_) => TurnCounter::Watch,
+            Source::Stream(_) => TurnCounter::Stream,
+            Source::Signal(_) => TurnCounter::Signal,
+            Source::Child(_) => TurnCounter::Child,
+            Source::Hook(_) => TurnCounter::Hook,
         }
-    }
-
-    /// Returns the kind of its turns.
-    pub(crate) fn turn_kind(self) -> TurnKind {
-        COUNTED[self.number()]
     }
 
     /// Returns the source of a deadline of another clock.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::histogram::Histogram;
-pub(crate) use self::page::{COUNTED, Gauges, Page, TASK_TURN};
+pub(crate) use self::page::{Gauges, Page, TurnCounter};
 use crate::tape::TurnKind;
 
 /// Metrics of a loop, readable from any thread. Returned by [`LoopHandle::metrics`].

@@ -32,31 +32,48 @@ pub(crate) struct Times {
 /// Value of `awake_since` between ticks. Differences to it saturate to zero.
 const ASLEEP: u64 = u64::MAX;
 
-/// The kinds of turns, by the numbers under which they are counted. Each source of callbacks has a
-/// number, and a kind may have several, so that a turn is counted without a table.
-pub(crate) const COUNTED: [TurnKind; 12] = [
-    TurnKind::Soon,
-    TurnKind::Timer,
-    TurnKind::Timer,
-    TurnKind::Timer,
-    TurnKind::Timer,
-    TurnKind::Timer,
-    TurnKind::Watcher,
-    TurnKind::Stream,
-    TurnKind::Signal,
-    TurnKind::Child,
-    TurnKind::Hook,
-    TurnKind::Task,
-];
+/// Defines the counters of turns, and the kind of each.
+macro_rules! counters {
+    ($($counter:ident => $kind:ident,)*) => {
+        /// A counter of turns. Each source of callbacks has one, and a kind may have several, so
+        /// that a turn is counted without a table.
+        #[derive(Debug, Clone, Copy)]
+        pub(crate) enum TurnCounter {
+            $($counter,)*
+        }
 
-/// The number of turns of tasks.
-pub(crate) const TASK_TURN: usize = 11;
+        /// The kinds of the turns, by [`TurnCounter`].
+        const COUNTED: [TurnKind; [$(TurnCounter::$counter),*].len()] = [$(TurnKind::$kind),*];
+    };
+}
+
+counters! {
+    Soon => Soon,
+    Timer => Timer,
+    Interval => Timer,
+    WallTimer => Timer,
+    BootTimer => Timer,
+    Schedule => Timer,
+    Watch => Watcher,
+    Stream => Stream,
+    Signal => Signal,
+    Child => Child,
+    Hook => Hook,
+    Task => Task,
+}
+
+impl TurnCounter {
+    /// Returns the kind of the turns that are counted here.
+    pub(crate) fn kind(self) -> TurnKind {
+        COUNTED[self as usize]
+    }
+}
 
 /// All numbers of a loop.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     ticks: Number,
-    /// Turns by their numbers in [`COUNTED`].
+    /// Turns by [`TurnCounter`].
     turns: [Number; COUNTED.len()],
     ready_peak: Number,
     events: Number,
@@ -104,10 +121,10 @@ impl Page {
         self.spurious_events.add(1);
     }
 
-    /// Counts a turn that begins, by its number in [`COUNTED`].
+    /// Counts a turn that begins.
     #[inline(always)]
-    pub(crate) fn count_turn(&self, number: usize) {
-        self.turns[number].add(1);
+    pub(crate) fn count_turn(&self, counter: TurnCounter) {
+        self.turns[counter as usize].add(1);
     }
 
     pub(super) fn turns(&self, kind: TurnKind) -> u64 {

@@ -11,7 +11,7 @@ use super::state::Flags;
 use super::{Polling, Tasks};
 use crate::awaits::Turn;
 use crate::handle::Key;
-use crate::metrics::TASK_TURN;
+use crate::metrics::TurnCounter;
 use crate::panic::{drop_caught, ignoring_panic};
 use crate::task::any_task::{BoxedTask, Failed};
 use crate::task::budget;
@@ -36,7 +36,7 @@ impl Tasks {
         task.slot.flags.insert(Flags::STARTED | Flags::RUNNING);
         let own = task.take_waker();
         drop(slots);
-        self.core.page.count_turn(TASK_TURN);
+        self.core.page.count_turn(TurnCounter::Task);
         self.poll(key, future, own);
         true
     }
@@ -60,7 +60,7 @@ impl Tasks {
         }
         let is_done = task.slot.flags.contains(Flags::DONE);
         let Some(future) = task.slot.content.take_if(|_| !is_done) else { return false };
-        self.core.page.count_turn(TASK_TURN);
+        self.core.page.count_turn(TurnCounter::Task);
         let had_last_poll = task.details().is_some_and(|details| details.had_last_poll);
         let may_end = !was_woken || had_last_poll;
         if !task.slot.flags.contains(Flags::STARTED) || may_end && !task.is_guarded() {
@@ -168,7 +168,7 @@ impl Tasks {
         key: Key,
         poll: impl FnOnce(&mut Context<'_>) -> T,
     ) -> T {
-        self.core.page.count_turn(TASK_TURN);
+        self.core.page.count_turn(TurnCounter::Task);
         match self.take_own_waker(key) {
             None => {
                 let waker = self.borrow_waker(key);
