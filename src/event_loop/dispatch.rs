@@ -33,17 +33,17 @@ impl<S> EventLoop<S> {
 
     /// Like [`dispatch`](EventLoop::dispatch), with the instruments that are on.
     #[inline(never)]
-    pub(super) fn dispatch_timed(&mut self, ready: Ready) -> bool {
+    pub(super) fn dispatch_instrumented(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);
         let recorded = self.core.tape.get().map_or(0, Recording::count);
-        let ran = self.timed(ready, |el| el.dispatch_instrumented(ready));
+        let ran = self.timed(ready, |el| el.dispatch_sampled_or_traced(ready));
         if !ran {
             self.take_back_turn(recorded);
         }
         ran
     }
 
-    /// Like [`dispatch_timed`](EventLoop::dispatch_instrumented), if the tape is the only instrument.
+    /// Like [`dispatch_instrumented`](EventLoop::dispatch_instrumented), if the tape is the only instrument.
     #[inline(never)]
     pub(super) fn dispatch_recorded(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);
@@ -69,7 +69,7 @@ impl<S> EventLoop<S> {
         core.tape.get().is_some() && core.is_timed.get() && !has_others
     }
 
-    fn dispatch_instrumented(&mut self, ready: Ready) -> bool {
+    fn dispatch_sampled_or_traced(&mut self, ready: Ready) -> bool {
         if self.core.is_sampling.get() && ready.key.is_callback() {
             return self.dispatch_sampled(ready);
         }

@@ -41,13 +41,13 @@ impl LoopCore {
         let now = self.timeline.now_nanos(); // A custom clock may use the loop.
         match self.page.times().is_some() || self.tape.get().is_some() {
             false => self.feed_timers_at(now, tasks, |_, _| {}),
-            true => self.feed_timers_timed(now, tasks),
+            true => self.feed_timers_instrumented(now, tasks),
         }
     }
 
     /// Feeds the timers that are due, and notes their deadlines.
     #[cold]
-    fn feed_timers_timed(&self, now: u64, tasks: &dyn TaskLayer) {
+    fn feed_timers_instrumented(&self, now: u64, tasks: &dyn TaskLayer) {
         let (times, tape) = (self.page.times(), self.tape.get());
         if let Some(tape) = tape {
             tape.begin_timers(self.agenda.ready.borrow().len());

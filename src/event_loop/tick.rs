@@ -33,36 +33,36 @@ impl<S> EventLoop<S> {
     pub(crate) fn run_once(&mut self, sleep: Sleep) -> Result<usize> {
         match self.core.is_instrumented.get() {
             false => self.run_tick::<false>(sleep),
-            true => self.run_tick_timed(sleep),
+            true => self.run_instrumented_tick(sleep),
         }
     }
 
     #[cold]
-    fn run_tick_timed(&mut self, sleep: Sleep) -> Result<usize> {
+    fn run_instrumented_tick(&mut self, sleep: Sleep) -> Result<usize> {
         self.run_tick::<true>(sleep)
     }
 
-    /// Runs one tick. `TIMED` is true if the loop is instrumented.
+    /// Runs one tick. `INSTRUMENTED` is the loop's `is_instrumented`.
     // A constant, so that a loop without instruments checks for them once a tick, not in each call.
     // There are two copies of a tick, so its stages are always inlined: a call costs a tick about
     // 15 instructions.
     #[inline(always)]
-    fn run_tick<const TIMED: bool>(&mut self, sleep: Sleep) -> Result<usize> {
+    fn run_tick<const INSTRUMENTED: bool>(&mut self, sleep: Sleep) -> Result<usize> {
         self.begin_tick()?;
         let limit = self.prepare(sleep);
         let timeout = self.time_to_sleep(limit); // zero if anything is ready
         if timeout.is_none() && self.is_stalled(sleep) {
             return Err(self.stalled());
         }
-        self.select::<TIMED>(timeout)?; // the only place that sleeps
+        self.select::<INSTRUMENTED>(timeout)?; // the only place that sleeps
         self.feed_watchers()?; // before a hook can remove a watcher and make its key unknown
         self.run_hooks(Hook::Check);
         self.feed_signals()?;
         self.feed_inbox()?;
         self.feed_timers();
         self.feed_idle();
-        let ran = self.run_batch::<TIMED>()?; // callbacks run by `dispatch` only, like the hooks
-        if TIMED {
+        let ran = self.run_batch::<INSTRUMENTED>()?; // callbacks run by `dispatch` only, like the hooks
+        if INSTRUMENTED {
             self.end_tick_timed();
             self.end_sampling();
         }
@@ -115,8 +115,8 @@ impl<S> EventLoop<S> {
     }
 
     #[inline(always)]
-    fn select<const TIMED: bool>(&mut self, timeout: Option<Duration>) -> Result<()> {
-        let is_timed = TIMED && self.is_timed();
+    fn select<const INSTRUMENTED: bool>(&mut self, timeout: Option<Duration>) -> Result<()> {
+        let is_timed = INSTRUMENTED && self.is_timed();
         let began = if is_timed { self.begin_select_timed(timeout) } else { 0 };
         let selected = self.select_for(timeout);
         if is_timed {
@@ -305,23 +305,23 @@ impl<S> EventLoop<S> {
     /// Runs everything that is ready now. Anything that is fed meanwhile waits for the next tick.
     /// Returns the number of handles that ran.
     #[inline(always)]
-    fn run_batch<const TIMED: bool>(&mut self) -> Result<usize> {
+    fn run_batch<const INSTRUMENTED: bool>(&mut self) -> Result<usize> {
         self.core.agenda.ready.borrow_mut().take_batch(&mut self.batch);
-        if TIMED && let Some(tape) = self.core.tape.get() {
+        if INSTRUMENTED && let Some(tape) = self.core.tape.get() {
             tape.begin_batch();
         }
-        let is_only_recorded = TIMED && self.is_only_recorded();
-        let ready = self.batch.len();
-        self.core.page.begin_batch(self.events.len(), ready);
+        let is_only_recorded = INSTRUMENTED && self.is_only_recorded();
+        let queued = self.batch.len();
+        self.core.page.begin_batch(self.events.len(), queued);
         let mut missed = 0;
         let process = self.core.process.get();
         let guard = CallGuard(self);
         let el = &mut *guard.0;
         while let Some(ready) = el.batch.pop() {
-            let has_run = match TIMED {
+            let has_run = match INSTRUMENTED {
                 false => el.dispatch(ready),
                 true if is_only_recorded => el.dispatch_recorded(ready),
-                true => el.dispatch_timed(ready),
+                true => el.dispatch_instrumented(ready),
             };
             // Most entries run, so the others are counted.
             if !has_run {
@@ -339,7 +339,7 @@ impl<S> EventLoop<S> {
         if self.core.agenda.has_failures() {
             self.end_failures();
         }
-        Ok(ready - missed)
+        Ok(queued - missed)
     }
 
     #[inline]
@@ -357,9 +357,8 @@ impl<S> EventLoop<S> {
         self.core.hooks.for_each(hook, |key| due.push(key));
         let guard = CallGuard(self);
         for key in due.drain(..) {
-            // With instruments or without: a further copy of `dispatch` would be larger than hooks
-            // are frequent.
-            guard.0.dispatch_timed(Ready { key, readiness: Readiness::empty() });
+            // Even in a loop without instruments: hooks are too rare for another copy of `dispatch`.
+            guard.0.dispatch_instrumented(Ready { key, readiness: Readiness::empty() });
         }
         drop(guard);
         self.due_hooks = due;
