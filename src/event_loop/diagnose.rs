@@ -195,9 +195,9 @@ impl<S> LoopHandle<S> {
         });
         self.shared.tasks.for_each_fd(&mut |fd| listeners.push((None, fd)));
         for (key, fd) in listeners {
+            // Linux lets one more connection wait than the limit.
             if let Some(AcceptQueue { waiting, limit, .. }) = accept_queue(fd)
                 && waiting > limit
-            // Linux lets one more wait than the limit.
             {
                 let figures = format!("{waiting} connections wait, the limit is {limit}");
                 let place = key.and_then(|key| self.place_of(key));

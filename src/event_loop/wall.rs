@@ -87,9 +87,9 @@ impl<S> LoopHandle<S> {
     ///
     /// `next` is called again in the next tick, after each call of the callback, after each step of
     /// the clock, and where [the clocks are compared](LoopHandle::call_at_wall_time) once a second.
-    /// So its result must depend only on its argument. After a step back the schedule is followed
-    /// from there, so a time may occur twice. After a step forward over several times, the callback
-    /// runs once. Otherwise like [`call_at_wall_time`](LoopHandle::call_at_wall_time).
+    /// Its result must therefore depend only on its argument. After a step back the schedule is
+    /// followed from there, so a time may occur twice. After a step forward over several times, the
+    /// callback runs once. Otherwise like [`call_at_wall_time`](LoopHandle::call_at_wall_time).
     ///
     /// # Errors
     ///
