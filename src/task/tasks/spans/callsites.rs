@@ -138,10 +138,8 @@ impl Span {
 }
 
 fn is_enabled(dispatch: &Dispatch, interest: &Interest, metadata: &'static Metadata<'_>) -> bool {
-    match () {
-        () if interest.is_never() || dispatch.is::<NoSubscriber>() => false,
-        () => interest.is_always() || dispatch.enabled(metadata),
-    }
+    let may_be_enabled = !interest.is_never() && !dispatch.is::<NoSubscriber>();
+    may_be_enabled && (interest.is_always() || dispatch.enabled(metadata))
 }
 
 /// Calls `read` with the values of all fields, in their order.

@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use super::Tasks;
 use super::state::Flags;
+use crate::arena;
 use crate::event_loop::ReportKind;
 use crate::event_loop::report::internal;
 use crate::handle::Key;
@@ -46,9 +47,6 @@ enum Pending {
     Wake(Key),
 }
 
-/// Room for spans that is kept.
-const KEPT: usize = 1024;
-
 impl Spans {
     #[inline]
     pub(super) fn is_active(&self) -> bool {
@@ -76,10 +74,7 @@ impl Spans {
     fn remove(&self, key: Key) -> Option<Rc<Span>> {
         let mut open = self.open.borrow_mut();
         let removed = open.remove(&key);
-        if open.capacity() > KEPT.max(4 * open.len()) {
-            let kept = 2 * open.len();
-            open.shrink_to(kept);
-        }
+        arena::shrink_map(&mut open);
         removed
     }
 
