@@ -192,11 +192,19 @@ impl LoopCore {
     }
 
     /// Sets the timer of the loop that compares the clocks, for those without a kernel timer.
+    ///
+    /// Like a kernel timer, it is moved only to an earlier time. Otherwise, timers that are added
+    /// more often than once a second would postpone it again and again. A custom clock may also
+    /// add a timer while it is read here: the deadline of that inner call stays if it is earlier.
     fn arm_comparison(&self) {
         let deadline = self.first_wait(|table| table.kernel.is_none());
         let mut timers = self.timers.borrow_mut();
         match (self.timebases.comparison.get(), deadline) {
-            (Some(timer), Some(deadline)) => timers.reset(timer, deadline),
+            (Some(timer), Some(deadline)) => {
+                if timers.deadline(timer).is_none_or(|armed| deadline < armed) {
+                    timers.reset(timer, deadline);
+                }
+            }
             (Some(timer), None) => timers.disarm(timer),
             (None, Some(deadline)) => {
                 let timer = timers.insert(deadline, Key::TIMEBASES);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mainspring::testing::SimClock;
-use mainspring::{Clock, EventLoop, LoopHandle, sleep_until_wall_time};
+use mainspring::{Clock, EventLoop, LoopHandle, SelectorKind, sleep_until_wall_time};
 
 use crate::support::selector::counted;
 use crate::support::{loopback, on_every_selector, simulated};
@@ -278,26 +278,35 @@ fn t7_a_schedule_that_is_cancelled_while_it_is_read_moves_no_other_timer() {
     });
 }
 
-/// A simulated clock that uses a loop whenever the time of day is read.
+/// A simulated clock that uses a loop, if it has one, whenever the time of day is read, and when a
+/// later time is read.
 #[derive(Debug)]
 struct Busy {
     clock: SimClock,
     el: Rc<RefCell<Option<LoopHandle<i32>>>>,
+    on_read: fn(&LoopHandle<i32>),
+    latest: Cell<Option<Instant>>,
+}
+
+impl Busy {
+    fn use_loop(&self) {
+        let el = self.el.take(); // The callee reads the clock as well.
+        el.iter().for_each(self.on_read);
+        self.el.replace(el);
+    }
 }
 
 impl Clock for Busy {
     fn now(&self) -> Instant {
-        self.clock.now()
+        let now = self.clock.now();
+        if self.latest.replace(Some(now)) < Some(now) {
+            self.use_loop();
+        }
+        now
     }
 
     fn wall_time(&self) -> SystemTime {
-        let el = self.el.take(); // The calls below read the clock as well.
-        if let Some(el) = &el {
-            let timer = el.call_at_wall_time(at(9000), |_, _| {}).unwrap();
-            assert!(el.cancel(timer) && !el.snapshot().entries().is_empty());
-            el.call_soon(|_, _| {});
-        }
-        self.el.replace(el);
+        self.use_loop();
         self.clock.wall_time()
     }
 
@@ -310,19 +319,66 @@ impl Clock for Busy {
     }
 }
 
+/// A loop with a busy clock, the clock, and the place for the handle that the clock uses.
+type BusyLoop = (EventLoop<i32>, SimClock, Rc<RefCell<Option<LoopHandle<i32>>>>);
+
+fn busy(kind: SelectorKind, on_read: fn(&LoopHandle<i32>)) -> BusyLoop {
+    let (clock, handle) = (SimClock::new(), Rc::default());
+    clock.set_wall_time(at(1000));
+    let busy =
+        Busy { clock: clock.clone(), el: Rc::clone(&handle), on_read, latest: Cell::default() };
+    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(busy);
+    (builder.build_with(0).unwrap(), clock, handle)
+}
+
 #[test]
 fn t7_a_clock_may_use_the_loop() {
     on_every_selector(|kind| {
-        let (clock, handle) = (SimClock::new(), Rc::default());
-        clock.set_wall_time(at(1000));
-        let busy = Busy { clock: clock.clone(), el: Rc::clone(&handle) };
-        let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(busy);
-        let mut el = builder.build_with(0).unwrap();
+        let (mut el, clock, handle) = busy(kind, |el| {
+            let timer = el.call_at_wall_time(at(9000), |_, _| {}).unwrap();
+            assert!(el.cancel(timer) && !el.snapshot().entries().is_empty());
+            el.call_soon(|_, _| {});
+        });
         el.call_at_wall_time(at(1003), |_, calls| *calls += 1).unwrap();
         handle.replace(Some(LoopHandle::clone(&el)));
         assert_eq!(el.snapshot().entries().len(), 2, "the timer, and a closure of the clock");
         el.run().unwrap();
         assert_eq!((*el.state(), clock.elapsed()), (1, 3 * SECOND));
         handle.take();
+    });
+}
+
+/// The loop wakes for the earlier one of two timers, which was added while the other one was.
+#[test]
+fn t7_a_timer_that_a_clock_adds_is_not_late() {
+    on_every_selector(|kind| {
+        let (mut el, clock, handle) = busy(kind, |el| {
+            let soon = at(1000) + Duration::from_millis(500);
+            el.call_at_wall_time(soon, |el, _| el.stop()).unwrap();
+        });
+        handle.replace(Some(LoopHandle::clone(&el)));
+        el.call_at_wall_time(at(1010), |_, _| {}).unwrap();
+        handle.take();
+        el.run_forever().unwrap();
+        assert_eq!(clock.elapsed(), Duration::from_millis(500));
+    });
+}
+
+/// The clock is set back, in a loop that adds and removes timers four times a second.
+#[test]
+fn t7_other_timers_do_not_delay_a_schedule() {
+    on_every_selector(|kind| {
+        let (mut el, clock, _) = busy(kind, |_| {});
+        el.call_on_wall_schedule(next, |el, _| el.stop()).unwrap();
+        el.call_every(SECOND / 4, |el, _| {
+            let timer = el.call_at_wall_time(at(9000), |_, _| {}).unwrap();
+            assert!(el.cancel(timer));
+        })
+        .unwrap();
+        let stepped = clock.clone();
+        el.call_later(10 * SECOND, move |_, _| stepped.set_wall_time(at(895)));
+        el.call_later(60 * SECOND, |el, _| el.stop());
+        el.run_forever().unwrap();
+        assert_eq!(clock.elapsed(), 15 * SECOND);
     });
 }
