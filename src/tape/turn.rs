@@ -113,6 +113,15 @@ impl TurnKind {
     }
 }
 
+// `from_number` finds a kind by its number.
+const _: () = {
+    let mut number = 0;
+    while number < TurnKind::ALL.len() {
+        assert!(TurnKind::ALL[number] as usize == number);
+        number += 1;
+    }
+};
+
 impl fmt::Display for TurnKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
