@@ -45,16 +45,12 @@ impl EndpointState {
             }
             let batch = std::iter::once(first.after(skipped)).chain(rest.iter().copied());
             let sent = self.with_socket(|socket| self.sending.borrow_mut().send(socket, batch));
-            match sent {
+            match sent.inspect(|progress| self.count_sent(progress.total_bytes)) {
                 Ok(progress) if progress.datagrams > 0 => {
-                    self.count_sent(progress.total_bytes);
                     datagrams = &datagrams[progress.datagrams..];
                     skipped = progress.bytes;
                 }
-                Ok(progress) => {
-                    self.count_sent(progress.total_bytes);
-                    skipped += progress.bytes;
-                }
+                Ok(progress) => skipped += progress.bytes,
                 Err(error) => {
                     if self.is_pause(&error) {
                         self.wait_for_room(&error);
