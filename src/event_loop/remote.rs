@@ -32,7 +32,7 @@ use crate::error::Result;
 /// ```
 pub struct Remote<S = ()> {
     inbox: Arc<LoopInbox<S>>,
-    /// The call that made it, or made the remote that it is a clone of. `None` in the background:
+    /// The call that made this remote, or the one of which it is a clone. `None` in the background:
     /// `run` does not wait for it.
     site: Option<Arc<RemoteSite>>,
 }

@@ -28,7 +28,7 @@ use crate::watchers::{FdOwnership, visible};
 /// Steps that calls on one fd may take in a tick: 64 calls, or 256 KiB. See [`budget`].
 const STEPS: u32 = 64;
 
-// The place lies where the key does, so that a registration is not larger.
+// The place shares its memory with the key, so that a registration is not larger.
 const _: () = assert!(size_of::<Registration>() <= 64);
 
 /// An fd, and its registration with a loop.

@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use crate::handle::Key;
 
-/// The loop that watches an fd, or the place that a loop gets for it.
+/// The loop that watches an fd. Without one, the place that the next loop gets with the fd.
 #[derive(Clone, Copy)]
 pub(super) enum WatchedBy {
     /// No loop, like before the first wait. Contains the place of the call that made the

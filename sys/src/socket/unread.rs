@@ -9,8 +9,8 @@ use crate::fd::unread_bytes;
 /// Returns an amount that falls when input is taken from `fd`: bytes, or the connections of a
 /// listener. It is 0 for a file without a number of bytes, such as a timer, which one read empties.
 ///
-/// `None` if the amount is not known: FIONREAD has the length of the next datagram only (udp(7)),
-/// and [`accept_queue`] not the length of each queue. Also for a number that is not open.
+/// `None` if the amount is not known, or if the number is not open. FIONREAD returns only the
+/// length of the next datagram (udp(7)), and [`accept_queue`] does not support every listener.
 ///
 /// ```
 /// use mainspring_sys::socket::unread_input;
