@@ -123,7 +123,7 @@ fn accept_by(
 /// the option of the socket decides.
 fn classified(listener: BorrowedFd<'_>, error: io::Error) -> AcceptError {
     let is_ambiguous = matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP));
-    if is_ambiguous && option::is_listening(listener).unwrap_or(false) {
+    if is_ambiguous && option::is_listening(listener.as_raw_fd()).unwrap_or(false) {
         return AcceptError::Connection(error);
     }
     AcceptError::from(error)

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::io;
 use std::mem::{self, size_of};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
-use super::option::{self, get};
+use super::option::{self, get_of_fd};
 use crate::syscall::check;
 
 /// The kind of a socket, for descriptors that another program has opened.
@@ -34,12 +34,16 @@ impl SocketKind {
     ///
     /// The errors of getsockopt(2): `ENOTSOCK` for another file.
     pub fn of(socket: impl AsFd) -> io::Result<SocketKind> {
-        let socket = socket.as_fd();
-        let kind = get::<libc::c_int>(socket, libc::SOL_SOCKET, libc::SO_TYPE)?;
+        SocketKind::of_fd(socket.as_fd().as_raw_fd())
+    }
+
+    /// Returns the kind of the socket with this number, which may not be open.
+    pub(super) fn of_fd(fd: RawFd) -> io::Result<SocketKind> {
+        let kind = get_of_fd::<libc::c_int>(fd, libc::SOL_SOCKET, libc::SO_TYPE)?;
         let connects = kind != libc::SOCK_DGRAM;
         // A kernel without the option is trusted: accept(2) reports the error later.
-        let is_listening = || option::is_listening(socket).unwrap_or(true);
-        let family = family(socket)?;
+        let is_listening = || option::is_listening(fd).unwrap_or(true);
+        let family = family(fd)?;
         Ok(SocketKind { family, kind, is_listening: connects && is_listening() })
     }
 
@@ -97,14 +101,14 @@ impl fmt::Display for SocketKind {
 }
 
 /// Returns the address family, by getsockname(2): every system has it.
-fn family(socket: impl AsFd) -> io::Result<libc::c_int> {
+fn family(fd: RawFd) -> io::Result<libc::c_int> {
     // SAFETY: the struct has only integer fields, for which zero is a valid value.
     let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
     let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-    let socket = socket.as_fd().as_raw_fd();
     let place = (&raw mut storage).cast();
-    // SAFETY: `place` has room for `length` bytes, and both outlive the call.
-    check(unsafe { libc::getsockname(socket, place, &raw mut length) })?;
+    // SAFETY: `place` has room for `length` bytes, and both outlive the call. A wrong number is an
+    // error, not a fault.
+    check(unsafe { libc::getsockname(fd, place, &raw mut length) })?;
     Ok(libc::c_int::from(storage.ss_family))
 }
 

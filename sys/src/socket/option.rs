@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use crate::syscall::check;
 
@@ -167,8 +167,8 @@ pub fn take_error(socket: impl AsFd) -> io::Result<Option<io::Error>> {
 }
 
 /// Returns true if the socket listens (`SO_ACCEPTCONN`).
-pub(super) fn is_listening(socket: impl AsFd) -> io::Result<bool> {
-    get_flag(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)
+pub(super) fn is_listening(fd: RawFd) -> io::Result<bool> {
+    get_of_fd::<libc::c_int>(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN).map(|value| value != 0)
 }
 
 /// Makes writes to a closed peer return an error without a signal (`SO_NOSIGPIPE`).
@@ -239,12 +239,21 @@ pub(super) fn get<T: Value>(
     level: libc::c_int,
     name: libc::c_int,
 ) -> io::Result<T> {
+    get_of_fd(socket.as_fd().as_raw_fd(), level, name)
+}
+
+/// Returns the value of an option of the socket with this number, which may not be open.
+pub(super) fn get_of_fd<T: Value>(
+    fd: RawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<T> {
     let mut value = T::ZERO;
     let mut length = size_of::<T>() as libc::socklen_t;
-    let (socket, place) = (socket.as_fd().as_raw_fd(), (&raw mut value).cast());
+    let place = (&raw mut value).cast();
     // SAFETY: `place` has room for `length` bytes, both outlive the call, and every bit pattern is
-    // a `T`, as `Value` guarantees.
-    check(unsafe { libc::getsockopt(socket, level, name, place, &raw mut length) })?;
+    // a `T`, as `Value` guarantees. A wrong number is an error, not a fault.
+    check(unsafe { libc::getsockopt(fd, level, name, place, &raw mut length) })?;
     Ok(value)
 }
 

@@ -1,6 +1,6 @@
 //! The amount of input that waits at a descriptor.
 
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::RawFd;
 
 use super::accept_queue::accept_queue;
 use super::kind::SocketKind;
@@ -26,13 +26,7 @@ use crate::fd::unread_bytes;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn unread_input(fd: RawFd) -> Option<usize> {
-    if fd < 0 {
-        return None;
-    }
-    // SAFETY: the number is not -1. It is used for system calls only, which return an error if it
-    // is not open.
-    let file = unsafe { BorrowedFd::borrow_raw(fd) };
-    match SocketKind::of(file) {
+    match SocketKind::of_fd(fd) {
         Ok(kind) if kind.is_listening() => accept_queue(fd).map(|queue| queue.waiting as usize),
         Ok(kind) if kind.is_stream() => unread_bytes(fd),
         Ok(_) => None,
