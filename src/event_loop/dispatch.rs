@@ -43,7 +43,8 @@ impl<S> EventLoop<S> {
         ran
     }
 
-    /// Like [`dispatch_instrumented`](EventLoop::dispatch_instrumented), if the tape is the only instrument.
+    /// Like [`dispatch_instrumented`](EventLoop::dispatch_instrumented), if the tape is the only
+    /// instrument.
     #[inline(never)]
     pub(super) fn dispatch_recorded(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);

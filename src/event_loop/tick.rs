@@ -357,7 +357,7 @@ impl<S> EventLoop<S> {
         self.core.hooks.for_each(hook, |key| due.push(key));
         let guard = CallGuard(self);
         for key in due.drain(..) {
-            // Even in a loop without instruments: hooks are too rare for another copy of `dispatch`.
+            // Even in a loop without instruments: hooks are too rare for another copy of the call.
             guard.0.dispatch_instrumented(Ready { key, readiness: Readiness::empty() });
         }
         drop(guard);
