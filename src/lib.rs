@@ -64,7 +64,9 @@
 //! | another process | [`watch_pid`], [`reap_orphans`] | [`process::wait_pid`] |
 //! | signals | [`add_signal_handler`], [`dump_on`] | [`signal`](signal()) |
 //! | a graceful shutdown | [`net::Server::close`] | [`Shutdown`] |
-//! | find what is slow or stuck | [`diagnose`], [`Tape::blame`] | [`snapshot`](LoopHandle::snapshot) |
+//! | counters, bytes, histograms of times | [`metrics`] | [`metrics`] |
+//! | list what is registered | [`snapshot`](LoopHandle::snapshot) | [`snapshot`](LoopHandle::snapshot) |
+//! | find what is slow or stuck | [`diagnose`], [`Watchdog`], [`Tape::blame`] | [`dump_on`], feature `tracing` |
 //! | use a library that requires `Send` | | [`ThreadBound`] |
 //! | cancel something | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
 //! | handle errors and panics | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
@@ -90,6 +92,7 @@
 //! [`diagnose`]: LoopHandle::diagnose
 //! [`dump_on`]: LoopHandle::dump_on
 //! [`into_socket`]: net::TcpStream::into_socket
+//! [`metrics`]: LoopHandle::metrics
 //! [`next_deadline`]: LoopHandle::next_deadline
 //! [`reap_orphans`]: LoopHandle::reap_orphans
 //! [`run_until_complete`]: EventLoop::run_until_complete
