@@ -14,6 +14,7 @@ use mainspring_sys::socket::unread_input;
 
 use super::flag::{Flag, FlagKind};
 use crate::handle::Key;
+use crate::metrics::Histogram;
 use crate::snapshot::{EntryKind, PlaceCount};
 
 /// Ticks between two samples.
@@ -72,6 +73,8 @@ pub(crate) struct History {
     descriptors: Vec<Descriptor>,
     /// Time and numbers at the last call.
     pub(crate) began: Option<Numbers>,
+    /// Durations of calls that were measured before the last call.
+    pub(crate) durations: Histogram,
     /// Paused readers: their calls, and when they were first found.
     paused: HashMap<Key, (u64, Duration)>,
     /// Armed timers that have not run: the delay that was left, and when they were first found.
@@ -87,6 +90,8 @@ pub(crate) struct Numbers {
     pub(crate) ticks: u64,
     /// Events, messages, signals and timers.
     pub(crate) from_outside: u64,
+    /// Turns on the tape that have ended.
+    pub(crate) turns: u64,
 }
 
 /// The growth of a place's count.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::flag::{Flag, FlagKind};
-use crate::metrics::Metrics;
+use crate::metrics::Histogram;
 use crate::tape::{Tape, TurnKind};
 
 /// Turns that are needed for a comparison.
@@ -100,8 +100,7 @@ fn without(all: &[Duration], own: &[Duration]) -> Vec<Duration> {
 }
 
 /// Returns a flag if a call was long. The histogram has no places.
-pub(crate) fn long_calls_of_metrics(metrics: &Metrics, flags: &mut Vec<Flag>) {
-    let durations = metrics.call_durations();
+pub(crate) fn long_calls_of_durations(durations: &Histogram, flags: &mut Vec<Flag>) {
     let (longest, usual) = (durations.max(), durations.quantile(0.99));
     // If the longest one is among the last percent, it is compared with itself.
     let is_comparable = durations.count() > 100;

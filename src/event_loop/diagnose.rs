@@ -13,11 +13,12 @@ use super::source::Source;
 use super::{EventLoop, LoopHandle};
 use crate::diagnosis::{
     Descriptor, Diagnosis, Flag, FlagKind, History, Numbers, Queued, TICKS_PER_SAMPLE, clock_cost,
-    long_calls_of_metrics, long_calls_of_tape,
+    long_calls_of_durations, long_calls_of_tape,
 };
 use crate::handle::Key;
 use crate::ready::Ready;
 use crate::snapshot::EntryKind;
+use crate::tape::Recording;
 use crate::watchers::Role;
 
 /// Number of turns of a tape in which long ones are looked for: a million of them take 100 ms.
@@ -27,11 +28,11 @@ const LAST_TURNS: u64 = 16 * 1024;
 impl<S> LoopHandle<S> {
     /// Returns the red flags of the loop: signs of trouble, each with a place, figures and advice.
     ///
-    /// Most flags compare with the previous call, so call it from a [timer of a minute or
+    /// It covers the time since the previous call, so call it from a [timer of a minute or
     /// so](crate::guide::debugging_a_stuck_daemon#signs-before-it-hangs). From the first call on,
     /// every 64th tick samples the queued callbacks and up to 16 descriptors; before it, nothing is
     /// done. A call scans all registrations, with a system call for each listener and each paused
-    /// reader, and the last 16,384 turns of the tape.
+    /// reader, and the turns of the tape since the previous call, at most the last 16,384.
     ///
     /// | flag | needs |
     /// |---|---|
@@ -63,16 +64,15 @@ impl<S> LoopHandle<S> {
     pub fn diagnose(&self) -> Diagnosis {
         let core = self.core();
         let mut found = Diagnosis::default();
-        self.diagnose_calls(&mut found);
         let clock = clock_cost(|| core.timeline.now());
         let now = self.numbers();
-        let history = core.history.take();
-        found.unchecked.extend(
-            history.as_ref().is_none_or(|history| !history.is_sampled()).then_some(
+        let mut history = core.history.take().unwrap_or_default();
+        self.diagnose_calls(&mut history, &mut found);
+        if !history.is_sampled() {
+            found.unchecked.push(
                 "busy loops and undrained descriptors: fewer than 1024 ticks since the call before",
-            ),
-        );
-        let mut history = history.unwrap_or_default();
+            );
+        }
         self.diagnose_spinning(&history, now, &mut found);
         self.diagnose_paused(&mut history, now.now, &mut found);
         history.grown(&self.count_by_place(), &mut found.flags);
@@ -110,15 +110,25 @@ impl<S> LoopHandle<S> {
         let from_outside =
             page.events() + page.messages() + page.signals() + page.timers_run() + page.wakeups();
         let now = Duration::from_nanos(self.core().timeline.now_nanos());
-        Numbers { now, ticks: page.ticks(), from_outside }
+        // The last turn has not ended.
+        let turns = self.core().tape.get().map_or(0, |tape| tape.count().saturating_sub(1));
+        Numbers { now, ticks: page.ticks(), from_outside, turns }
     }
 
-    fn diagnose_calls(&self, found: &mut Diagnosis) {
+    fn diagnose_calls(&self, history: &mut History, found: &mut Diagnosis) {
         let core = self.core();
-        match core.tape.get().and_then(|tape| tape.last_turns(LAST_TURNS)) {
+        let seen = history.began.map_or(0, |before| before.turns);
+        let last_turns = |tape: &Recording| {
+            // The tape of a forked child begins again.
+            let new = tape.count().checked_sub(seen).unwrap_or(LAST_TURNS);
+            tape.last_turns(new.min(LAST_TURNS))
+        };
+        match core.tape.get().and_then(last_turns) {
             Some(tape) => long_calls_of_tape(&tape, &mut found.flags),
             None if core.page.times().is_some() => {
-                long_calls_of_metrics(&self.metrics(), &mut found.flags);
+                let durations = self.metrics().call_durations();
+                let before = std::mem::replace(&mut history.durations, durations.clone());
+                long_calls_of_durations(&durations.since(&before), &mut found.flags);
             }
             None => found.unchecked.push("long callbacks: neither recorded nor measured"),
         }

@@ -68,8 +68,7 @@ macro_rules! numbers {
             /// gauges. The [turns](Metrics::turns) of each kind are `soon_turns_total`,
             /// `timer_turns_total` and so on, without a label: a sum over all of them is
             /// `calls_total`. Each histogram has `_seconds_count`, `_seconds_sum` and
-            /// `_seconds_max`; its
-            /// buckets are in [`Histogram::buckets`].
+            /// `_seconds_max`; its buckets are in [`Histogram::buckets`].
             ///
             /// ```
             /// let mut el = mainspring::EventLoop::new()?;

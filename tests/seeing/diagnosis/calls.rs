@@ -118,8 +118,44 @@ fn e7_long_callbacks_of_long_ago_are_not_flagged() {
         };
         more(&mut el, 16_000);
         assert!(is_only(&el.diagnose(), FlagKind::LongCallback, file!(), line));
-        more(&mut el, 400);
+        run(&mut el, &clock, 2 * MS, 3);
+        more(&mut el, 16_400);
         assert_eq!(kinds(&el.diagnose()), []);
+    });
+}
+
+#[test]
+fn e7_a_long_callback_is_flagged_once() {
+    on_every_selector(|kind| {
+        for is_recorded in [true, false] {
+            let (builder, clock) = builder(kind);
+            let builder = match is_recorded {
+                true => builder.record(Recorder::ring(20_000)),
+                false => builder.measure(true),
+            };
+            let mut el = builder.build().unwrap();
+            for time in [100 * MS, 200 * MS, 150 * MS] {
+                run(&mut el, &clock, time, 1);
+                assert_eq!(kinds(&el.diagnose()), [FlagKind::LongCallback], "{time:?}");
+                assert_eq!(kinds(&el.diagnose()), []);
+            }
+        }
+    });
+}
+
+/// The turn that calls `diagnose` has not ended, so the next call examines it.
+#[test]
+fn e7_a_long_callback_that_diagnoses_is_flagged_by_the_next_call() {
+    on_every_selector(|kind| {
+        let (builder, clock) = builder(kind);
+        let mut el = builder.record(Recorder::ring(100)).build().unwrap();
+        let line = line!() + 1;
+        el.call_soon(move |el, ()| {
+            assert_eq!(kinds(&el.diagnose()), []);
+            clock.advance(100 * MS);
+        });
+        el.run().unwrap();
+        assert!(is_only(&el.diagnose(), FlagKind::LongCallback, file!(), line));
     });
 }
 
