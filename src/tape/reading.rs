@@ -285,8 +285,8 @@ fn cause(record: &Record, number: u64) -> Cause {
     }
 }
 
-/// Bytes of a place that are read: of a longer one the end, with its line. A name has any length,
-/// and so has a damaged place.
+/// Maximum length of a place in bytes. Of a longer one, the end is read, which has the line. A name
+/// has any length, and so has a damaged place.
 const LONGEST_PLACE: usize = 1024;
 
 fn places(words: &[AtomicU64]) -> Vec<Arc<str>> {
@@ -299,10 +299,14 @@ fn places(words: &[AtomicU64]) -> Vec<Arc<str>> {
         let mut bytes: Vec<u8> =
             rest[..text].iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
         bytes.truncate(len);
-        bytes.drain(..bytes.len().saturating_sub(LONGEST_PLACE));
+        let place = String::from_utf8_lossy(&bytes);
+        let mut begin = place.len().saturating_sub(LONGEST_PLACE);
+        while !place.is_char_boundary(begin) {
+            begin += 1;
+        }
         let mut line = String::new();
         // Names come from the program, and other programs print them.
-        _ = OneLine(&mut line).write_str(&String::from_utf8_lossy(&bytes));
+        _ = OneLine(&mut line).write_str(&place[begin..]);
         places.push(line.into());
         table = &rest[text..];
     }

@@ -118,12 +118,19 @@ fn r5_of_a_very_long_name_the_end_is_drawn() {
     on_every_selector(|kind| {
         let mut el = recorded(kind, Recorder::ring(64), ());
         let line = line!() + 1;
-        let long = el.call_soon(|_, ()| {});
-        el.set_name(long, &"\u{1b}".repeat(20_000));
+        let long = [0, 1, 2].map(|_| el.call_soon(|_, ()| {}));
+        el.set_name(long[0], &"\u{1b}".repeat(15_000));
+        // The cut is inside of a character for at least one of these.
+        el.set_name(long[1], &"é".repeat(1000));
+        el.set_name(long[2], &format!("x{}", "é".repeat(1000)));
         el.run().unwrap();
         let tape = el.tape().unwrap();
-        let place = &callbacks(&tape)[0].place;
-        assert!(place.ends_with(&format!("\\u{{1b}} ({}:{line})", file!())), "{place:.300}");
-        assert!(place.len() < 10_000 && tape.lanes().len() < 20_000);
+        let places: Vec<_> = callbacks(&tape).iter().map(|turn| turn.place.clone()).collect();
+        for (place, end) in places.iter().zip(["\\u{1b}", "é", "é"]) {
+            assert!(place.ends_with(&format!("{end} ({}:{line})", file!())), "{place:.300}");
+            assert!(!place.contains('\u{fffd}') && place.len() < 10_000, "{place:.300}");
+        }
+        assert!(places[1..].iter().all(|place| place.starts_with('é')));
+        assert!(tape.lanes().len() < 40_000);
     });
 }
