@@ -126,6 +126,7 @@ impl Options {
             return Err(usage(format!("unknown option {option}")));
         }
         let value = value.or_else(|| words.next());
+        let value = value.filter(|value| !value.is_empty());
         let value = value.ok_or_else(|| usage(format!("{name} needs a value")))?;
         let text = || value.to_str().unwrap_or_default();
         let invalid = |wanted| usage(format!("{name} {} is not {wanted}", value.display()));
@@ -160,7 +161,8 @@ impl Options {
         if let Some(option) = self.names.iter().find(|option| !is_allowed(option)) {
             return Err(usage(format!("{} has no option {option}", name.display())));
         }
-        let source = plain.next().ok_or_else(|| usage("a tape or a process is missing".into()))?;
+        let source = plain.next().filter(|source| !source.is_empty());
+        let source = source.ok_or_else(|| usage("a tape or a process is missing".into()))?;
         let mut command = command;
         if let Command::Blame { place } = &mut command {
             *place = plain.next().map(|place| place.to_string_lossy().into_owned());

@@ -143,14 +143,16 @@ fn r9_what_cannot_be_read_is_an_error() {
 
 #[test]
 fn r9_wrong_arguments_print_the_usage() {
-    let wrong: [(&[&str], &str); 9] = [
+    let wrong: [(&[&str], &str); 11] = [
         (&[], "a command is missing"),
         (&["pz", "x"], "unknown command pz"),
         (&["ps"], "a tape or a process is missing"),
+        (&["ps", ""], "a tape or a process is missing"),
         (&["ps", "x", "y"], "unexpected argument y"),
         (&["ps", "x", "--svg", "y"], "ps has no option --svg"),
         (&["ps", "x", "--what"], "unknown option --what"),
         (&["trace", "x", "--last"], "--last needs a value"),
+        (&["trace", "x", "--svg", ""], "--svg needs a value"),
         (&["trace", "x", "--last=5"], "--last 5 is not a time, such as 5s"),
         (&["top", "x", "--tape", "one"], "--tape one is not a number"),
     ];
