@@ -1,7 +1,7 @@
 //! `mainspring trace`: pictures and traces.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -40,9 +40,15 @@ fn write(
         let written = form(tape, &mut out).and_then(|()| out.flush());
         return written.map_err(|error| Failure::output(&error));
     }
-    let written = File::create(name).and_then(|file| {
-        let mut out = BufWriter::new(file);
-        form(tape, &mut out).and_then(|()| out.flush())
-    });
-    written.map_err(|error| Failure::of("cannot write", Path::new(name).display(), &error))
+    let path = Path::new(name);
+    let failed = |error| Failure::of("cannot write", path.display(), &error);
+    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    let written = form(tape, &mut out).and_then(|()| out.flush());
+    written.map_err(|error| {
+        // A part of a trace could be taken for all of it. A device or a pipe stays.
+        if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+            _ = fs::remove_file(path); // The first error counts.
+        }
+        failed(error)
+    })
 }

@@ -141,6 +141,31 @@ fn r9_what_cannot_be_read_is_an_error() {
     assert!(code == 1 && (text == expected || text.contains("Permission denied")), "{text}");
 }
 
+/// A limit of the file size fails like a full disk, if its signal is ignored.
+#[test]
+fn r9_a_trace_that_is_not_complete_is_removed() {
+    let (path, to) = (Temporary::new("large"), Temporary::new("partial"));
+    record(&path);
+    let command = "trap '' XFSZ; ulimit -f 1; exec \"$@\"";
+    let program = env!("CARGO_BIN_EXE_mainspring-under-test");
+    for option in ["--svg", "--perfetto", "--chrome"] {
+        let words = ["-c", command, "sh", program, "trace", path.text(), option, to.text()];
+        let (code, out, text) = texts(Command::new("sh").args(words).output().unwrap());
+        let expected = format!("mainspring: cannot write {}: File too large\n", to.text());
+        assert_eq!((code, &*out, &*text), (1, "", &*expected), "{option}");
+        assert!(!to.0.exists(), "{option}");
+    }
+    // A device stays.
+    if std::path::Path::new("/dev/full").exists() {
+        let (code, _, text) = run(&["trace", path.text(), "--svg", "/dev/full"]);
+        assert_eq!(
+            (code, &*text),
+            (1, "mainspring: cannot write /dev/full: No space left on device\n")
+        );
+        assert!(std::path::Path::new("/dev/full").exists());
+    }
+}
+
 #[test]
 fn r9_wrong_arguments_print_the_usage() {
     let wrong: [(&[&str], &str); 11] = [
