@@ -1,5 +1,6 @@
 //! The places of tapes: files, and the memory of processes.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -14,6 +15,8 @@ use super::failure::Failure;
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) name: String,
+    /// The tape as it was when the source was found, for the first reading.
+    found: RefCell<Option<Tape>>,
     /// Number of the process, as this process sees it; `None` for the one on the tape.
     pid: Option<u32>,
     place: Place,
@@ -47,13 +50,18 @@ impl Source {
             None => {
                 let path = PathBuf::from(argument);
                 let name = path.display().to_string();
-                let source = Source { name, pid: None, place: Place::Path(path) };
-                source.read().map(|_| vec![source])
+                let source =
+                    Source { name, found: RefCell::default(), pid: None, place: Place::Path(path) };
+                source.found.replace(Some(source.read()?));
+                Ok(vec![source])
             }
         }
     }
 
     pub(crate) fn read(&self) -> Result<Tape, Failure> {
+        if let Some(tape) = self.found.take() {
+            return Ok(tape);
+        }
         let tape = match &self.place {
             Place::Path(path) => Tape::open(path),
             Place::Open(file) => Tape::read_file(file),
@@ -119,12 +127,15 @@ fn tapes_of(pid: u32) -> io::Result<Vec<(Source, bool)>> {
     for (name, path) in files {
         // A descriptor may be closed meanwhile, and a file removed.
         let Ok(file) = File::open(path) else { continue };
-        let is_own = match Tape::read_file(&file) {
-            Ok(tape) => tape.process() == pid,
+        let found = match Tape::read_file(&file) {
+            Ok(tape) => Some(tape),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
-            Err(_) => true, // For example another version, which the reading reports.
+            Err(_) => None, // For example another version, which the reading reports.
         };
-        tapes.push((Source { name, pid: Some(pid), place: Place::Open(file) }, is_own));
+        let is_own = found.as_ref().is_none_or(|tape| tape.process() == pid);
+        // Only that of the first: a million turns take more than 100 MB.
+        let found = RefCell::new(found.filter(|_| tapes.is_empty()));
+        tapes.push((Source { name, found, pid: Some(pid), place: Place::Open(file) }, is_own));
     }
     Ok(tapes)
 }
