@@ -128,7 +128,7 @@ fn e7_long_callbacks_of_long_ago_are_not_flagged() {
 fn e7_a_long_callback_is_flagged_once() {
     on_every_selector(|kind| {
         for is_recorded in [true, false] {
-            let (builder, clock) = builder(kind);
+            let (builder, clock) = simulated_builder(kind);
             let builder = match is_recorded {
                 true => builder.record(Recorder::ring(20_000)),
                 false => builder.measure(true),
@@ -147,7 +147,7 @@ fn e7_a_long_callback_is_flagged_once() {
 #[test]
 fn e7_a_long_callback_that_diagnoses_is_flagged_by_the_next_call() {
     on_every_selector(|kind| {
-        let (builder, clock) = builder(kind);
+        let (builder, clock) = simulated_builder(kind);
         let mut el = builder.record(Recorder::ring(100)).build().unwrap();
         let line = line!() + 1;
         el.call_soon(move |el, ()| {
