@@ -10,7 +10,8 @@ pub enum FlagKind {
     /// hundred times the usual time and at least 100 ms, or three take ten times the usual time and
     /// at least 1 ms while another place waits. The usual time is the 99th percentile of the turns
     /// of all other places. With fewer than 20 of them, a turn of 100 ms is long. Only turns since
-    /// the previous call of [`diagnose`](crate::LoopHandle::diagnose) count, so each is flagged once.
+    /// the previous call of [`diagnose`](crate::LoopHandle::diagnose) count, so each is flagged
+    /// once.
     LongCallback,
     /// A task or a closure queues itself again in each tick, without external events.
     BusyLoop,
