@@ -107,6 +107,33 @@ fn public_items_are_announced() {
     assert_none(&unannounced(&read("src/lib.rs"), &read("CHANGELOG.md"), LED_TO));
 }
 
+/// The items of all modules, from the snapshot of the public API.
+#[test]
+fn the_changelog_names_every_public_item() {
+    assert_none(&unnamed(&read("docs/api/mainspring.txt"), &read("CHANGELOG.md")));
+}
+
+#[test]
+fn an_item_that_the_changelog_lacks_is_found() {
+    let api = "a::B (enum)\npub enum B {\n    C,\n}\n    impl Clone for B\n\na::d (function)\n";
+    assert_eq!(unnamed(api, "`B`, and `d`"), [""; 0]);
+    assert_eq!(unnamed(api, "`Bc`, and `d`"), ["CHANGELOG.md does not name `a::B`"]);
+}
+
+/// The items of the snapshot that the changelog does not name.
+fn unnamed(api: &str, changelog: &str) -> Vec<String> {
+    let titles = api.lines().filter_map(|line| line.strip_suffix(')')?.split_once(" ("));
+    let items = titles.map(|(path, _)| path).filter(|path| !path.contains([' ', '#']));
+    let is_named = |path: &&str| {
+        let name = path.rsplit("::").next();
+        words(changelog).any(|(_, word)| Some(word) == name)
+    };
+    items
+        .filter(|path| !is_named(path))
+        .map(|it| format!("CHANGELOG.md does not name `{it}`"))
+        .collect()
+}
+
 #[test]
 fn a_planted_item_is_found() {
     let root = "//! [`A`] and `B`\npub use a::{A, B as D};\nuse b::F;\npub(crate) use b::G;";
