@@ -24,7 +24,7 @@ struct Daemon {
 type Handle = LoopHandle<Daemon>;
 
 fn main() -> Result<()> {
-    let service = Service::from_env()?; // First, so that no child inherits anything of it.
+    let service = Service::from_env()?; // First, so that no child inherits any of it.
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [address, file, others @ ..] = &arguments[..] else {
         return Err(Error::other("usage: daemon ADDRESS FILE [ADDRESS-OF-METRICS]"));

@@ -1,8 +1,8 @@
 //! The base of comparison: an event loop for one program, hand-written over epoll(7).
 //!
 //! It is level-triggered, has the fd itself in each registration, and a table indexed by fd. It has
-//! no generations, no cancellation and no error reports. The difference to mainspring is the price
-//! of these.
+//! no generations, no cancellation and no error reports. The difference from mainspring is the
+//! price of these.
 //!
 //! This is the only folder of the benches with `unsafe` blocks, because a hand-written loop calls
 //! the kernel directly. It is also the only one that names systems: the capabilities of `sys` are

@@ -1,5 +1,5 @@
-//! The figures of the page that compares models of concurrency (docs/contract.md, G9): each is
-//! rounded from a page of `benches/results`.
+//! The figures of the page that compares models of concurrency, and of the one about several cores
+//! (docs/contract.md, G9): each is rounded from a page of `benches/results`.
 
 use std::fs;
 use std::path::Path;
@@ -97,6 +97,26 @@ fn g9_the_costs_of_a_unit_are_results() {
     for (name, begin) in expected {
         let found = row(&page, "# What a unit costs", name);
         assert!(found[1].starts_with(&begin), "{name}: {} does not begin with {begin}", found[1]);
+    }
+}
+
+#[test]
+fn g9_the_costs_of_workers_are_results() {
+    let page = read("src/guide/deploying.md");
+    let results = read("benches/results/workers.md");
+    let tables =
+        [("| echo of 64 B", "## Workers: echo"), ("| connect, echo", "## Workers: connect")];
+    for (table, heading) in tables {
+        for peer in ["1 worker", "2 workers", "1, handover", "2, handover"] {
+            let costs = row(&results, heading, peer);
+            let expected = costs[1..].iter().map(|cell| {
+                let time = median(cell) / 1000.0;
+                let time = if time < 10.0 { format!("{time:.2}") } else { format!("{time:.1}") };
+                let ratio = cell.rsplit(' ').next().unwrap_or_default();
+                if peer == "1 worker" { time } else { format!("{time}, {ratio}") }
+            });
+            assert_eq!(row(&page, table, peer), expected.collect::<Vec<_>>(), "{table}, {peer}");
+        }
     }
 }
 

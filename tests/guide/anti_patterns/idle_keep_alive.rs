@@ -26,7 +26,7 @@ fn misbehaves(el: &LoopHandle<Journal>, _: &SimClock) -> Result<()> {
 
 async fn serve_cured(stream: TcpStream, shutdown: Shutdown) -> Result<()> {
     let mut request = [0];
-    // Between two requests the client is left when the shutdown begins.
+    // A client between two requests is disconnected when the shutdown begins.
     while let Some(count) = shutdown.until_started(stream.read(&mut request)).await {
         if count? == 0 {
             break;

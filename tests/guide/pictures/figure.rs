@@ -44,7 +44,7 @@ pub struct Figure {
     lines: Vec<(Point, Point)>,
 }
 
-/// The place that a text takes.
+/// The area that a text covers.
 #[derive(Debug)]
 struct Label {
     text: String,

@@ -143,7 +143,7 @@ impl Chart {
     }
 }
 
-/// Places on the scale of time.
+/// Positions on the scale of time.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
     left: f64,
