@@ -118,7 +118,7 @@ impl Protocol<()> for Listening {
 
 /// P117.
 #[test]
-fn p117_an_idle_connection_costs_less_than_500_bytes() {
+fn g8_p117_an_idle_connection_costs_less_than_500_bytes() {
     let closure = measure("serve", |el, fd| el.serve(fd, |_, _, _, _| Ok(())).unwrap());
     let protocol = measure("serve_with", |el, fd| el.serve_with(fd, || Listening).unwrap());
     assert!(closure <= 500 && protocol <= 500, "{closure} and {protocol} bytes");

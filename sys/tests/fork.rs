@@ -47,8 +47,8 @@ const TESTS: &[(&str, Test)] = &[
     ("r6_a_tape_that_does_not_fit_leaves_no_file", r6_no_room),
     ("x6_a_command_inherits_nothing", x6_command),
     ("w11_descriptors_stay_above_2", w11_low_numbers),
-    ("p13_a_child_does_not_clear_the_flag_of_a_file", p13_child),
-    ("p13_a_terminal_stays_blocking", p13_terminal),
+    ("w11_p13_a_child_does_not_clear_the_flag_of_a_file", w11_p13_child),
+    ("w11_p13_a_terminal_stays_blocking", w11_p13_terminal),
     ("y3_a_signal_ends_a_copy_of_a_process_with_a_raw_terminal", y3_signals),
     ("w8_a_wakeup_fd_that_is_another_file_is_an_error", w8_wakeup),
 ];
@@ -630,7 +630,7 @@ fn w8_wakeup(kind: SelectorKind) {
 }
 
 /// A pipe that the parent watches stays non-blocking when a child ends.
-fn p13_child(kind: SelectorKind) {
+fn w11_p13_child(kind: SelectorKind) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let twin = reader.try_clone().unwrap();
     let el = new_loop(kind, ());
@@ -668,7 +668,7 @@ fn open_terminal() -> (File, OwnedFd) {
 
 /// Standard input and output are the same terminal: watching one must not make the other
 /// non-blocking, and reading must not block the loop.
-fn p13_terminal(kind: SelectorKind) {
+fn w11_p13_terminal(kind: SelectorKind) {
     let (mut main, terminal) = open_terminal();
     for fd in [0, 1] {
         // SAFETY: the numbers belong to this process, and their previous files are not used any

@@ -1,4 +1,4 @@
-//! Handlers of other code beside ours, and our handler in unusual situations.
+//! Handlers of other code next to ours, and our handler in unusual situations.
 //!
 //! Dispositions belong to the process, so the tests run one at a time.
 

@@ -237,7 +237,7 @@ fn a_connection_may_come_from_a_chosen_address() {
 /// P90: paths and names of maximum length, and names with zero bytes, pass through the kernel
 /// unchanged.
 #[test]
-fn p90_unix_addresses_pass_through_the_kernel_unchanged() {
+fn s5_p90_unix_addresses_pass_through_the_kernel_unchanged() {
     let file = SocketFile::new();
     let room = if cfg!(has_abstract_unix) { 107 - file.0.as_os_str().len() } else { 0 };
     let longest = SocketFile(PathBuf::from(format!("{}{}", file.0.display(), "x".repeat(room))));

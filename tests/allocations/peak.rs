@@ -90,7 +90,7 @@ fn t6_a_long_timer_keeps_only_its_own_memory() {
 }
 
 #[test]
-fn t6_fired_timers_free_their_memory() {
+fn t6_timers_that_have_run_free_their_memory() {
     let mut peak = Peak::new();
     let last = peak.el.call_later(3600 * 1000 * MILLI, |_, _| {});
     for i in 0..PEAK {

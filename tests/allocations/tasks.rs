@@ -115,7 +115,7 @@ fn q10_a_wake_allocates_nothing() {
             })
         });
     }
-    expect_none("a waker beside the loop", 0, |el, _| {
+    expect_none("a waker outside of the loop", 0, |el, _| {
         let waker = Rc::new(Cell::new(None));
         let kept = waker.clone();
         el.spawn(poll_fn(move |cx| {

@@ -70,7 +70,7 @@ fn passes_a_reset_on_as_an_end() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (proxy, address) = start(listener.local_addr().unwrap());
     let mut client = TcpStream::connect(address).unwrap();
-    client.write_all(b"nobody reads this").unwrap();
+    client.write_all(b"not read").unwrap();
     let (upstream, _) = listener.accept().unwrap();
     upstream.peek(&mut [0]).unwrap();
     drop(upstream); // With unread input the kernel resets the connection.

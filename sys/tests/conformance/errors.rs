@@ -39,7 +39,7 @@ fn w7_a_second_registration_already_exists() {
 
 /// P17
 #[test]
-fn w7_what_was_never_registered_is_not_found() {
+fn w7_an_fd_that_was_never_registered_is_not_found() {
     on_every_kind(|subject| {
         let (ours, theirs) = pair();
         let file = std::fs::File::open("/dev/null").unwrap();

@@ -146,11 +146,11 @@ fn tcp_ends() -> Vec<Situation> {
 
 fn udp() -> Vec<Situation> {
     let (connected, free) = (UdpSocket::bind(ANY).unwrap(), UdpSocket::bind(ANY).unwrap());
-    let nobody = UdpSocket::bind(ANY).unwrap().local_addr().unwrap();
-    connected.connect(nobody).unwrap();
-    connected.send(b"anyone?").unwrap();
+    let unused = UdpSocket::bind(ANY).unwrap().local_addr().unwrap();
+    connected.connect(unused).unwrap();
+    connected.send(b"refused").unwrap();
     wait_for(&connected, libc::POLLIN); // poll(2) of FreeBSD does not wake a call without events.
-    free.send_to(b"anyone?", nobody).unwrap();
+    free.send_to(b"refused", unused).unwrap();
     vec![
         situation("udp, connected, port unreachable", connected, R | W),
         situation("udp, unconnected, port unreachable", free, W),
@@ -200,13 +200,13 @@ pub fn reset_connection() -> TcpStream {
 
 /// Returns a socket after a failed connect.
 pub fn refused_connect() -> OwnedFd {
-    let nobody = TcpListener::bind(ANY).unwrap().local_addr().unwrap();
-    let SocketAddr::V4(nobody) = nobody else { unreachable!("bound to an IPv4 address") };
+    let unused = TcpListener::bind(ANY).unwrap().local_addr().unwrap();
+    let SocketAddr::V4(unused) = unused else { unreachable!("bound to an IPv4 address") };
     // SAFETY: the struct has only integer fields, for which zero is a valid value.
     let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
     address.sin_family = libc::AF_INET as libc::sa_family_t;
-    address.sin_port = nobody.port().to_be();
-    address.sin_addr.s_addr = u32::from_ne_bytes(nobody.ip().octets());
+    address.sin_port = unused.port().to_be();
+    address.sin_addr.s_addr = u32::from_ne_bytes(unused.ip().octets());
     let socket = stream_socket(libc::AF_INET);
     let length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
     let start = (&raw const address).cast();

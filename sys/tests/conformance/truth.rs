@@ -51,7 +51,7 @@ fn w10_poll_is_the_oracle_for_each_interest() {
     });
 }
 
-/// W6: a file that epoll refuses is always ready, in each call, beside other fds.
+/// W6: a file that epoll refuses is always ready, in each call, among other fds.
 #[test]
 fn w6_a_regular_file_is_always_ready() {
     on_every_kind(|subject| {

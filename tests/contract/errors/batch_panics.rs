@@ -95,7 +95,7 @@ fn left(form: Form) -> usize {
 }
 
 #[test]
-fn p97_a_panic_that_propagates_keeps_the_rest_of_the_batch() {
+fn q8_p97_a_panic_that_propagates_keeps_the_rest_of_the_batch() {
     on_every_selector(|kind| {
         for form in FORMS {
             let (mut el, alive) = five_callbacks(kind, PanicPolicy::Propagate, form);
@@ -117,7 +117,7 @@ fn p97_a_panic_that_propagates_keeps_the_rest_of_the_batch() {
 }
 
 #[test]
-fn p97_a_panic_that_is_reported_ends_only_its_callback() {
+fn q8_p97_a_panic_that_is_reported_ends_only_its_callback() {
     on_every_selector(|kind| {
         for form in FORMS {
             let (mut el, alive) = five_callbacks(kind, PanicPolicy::Report, form);
@@ -136,7 +136,7 @@ fn p97_a_panic_that_is_reported_ends_only_its_callback() {
 }
 
 #[test]
-fn p97_missed_ticks_are_reset_when_the_interval_panics() {
+fn q8_p97_missed_ticks_are_reset_when_the_interval_panics() {
     for policy in [PanicPolicy::Propagate, PanicPolicy::Report] {
         let (mut el, clock) = crate::support::simulated(SelectorKind::Poll, ());
         el.set_panic_policy(policy);
@@ -154,7 +154,7 @@ fn p97_missed_ticks_are_reset_when_the_interval_panics() {
 /// A change of interest made before the panic still applies to the rest of the batch, which runs in
 /// the next tick.
 #[test]
-fn p97_a_watcher_paused_before_the_panic_stays_paused_after_it() {
+fn q8_p97_a_watcher_paused_before_the_panic_stays_paused_after_it() {
     on_every_selector(|kind| {
         let (mut el, _) = crate::support::simulated(kind, (Vec::new(), Vec::new()));
         let peers: Vec<UnixStream> = (0..4).map(|i| add_pausing(&mut el, i)).collect();
@@ -185,7 +185,7 @@ fn add_pausing(el: &mut EventLoop<Watchers>, i: usize) -> UnixStream {
 }
 
 #[test]
-fn p97_an_error_and_a_panic_in_one_batch_do_not_abort() {
+fn q8_p97_an_error_and_a_panic_in_one_batch_do_not_abort() {
     let (mut el, alive) = five_callbacks(SelectorKind::Poll, PanicPolicy::Report, Form::Soon);
     el.call_soon(|_, _| Err(Error::other("an error")));
     el.tick(NOW).unwrap();
@@ -193,8 +193,8 @@ fn p97_an_error_and_a_panic_in_one_batch_do_not_abort() {
 }
 
 #[test]
-fn p97_the_abort_policy_ends_the_process() {
-    let name = "errors::batch_panics::p97_the_abort_policy_ends_the_process";
+fn q8_p97_the_abort_policy_ends_the_process() {
+    let name = "errors::batch_panics::q8_p97_the_abort_policy_ends_the_process";
     let check = || {
         let (mut el, _) = five_callbacks(SelectorKind::Poll, PanicPolicy::Abort, Form::Soon);
         let _ = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));

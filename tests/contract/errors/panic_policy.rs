@@ -95,7 +95,7 @@ fn is_closed(peer: &mut impl Read) -> bool {
 }
 
 #[test]
-fn p97_an_exception_handler_that_panics_is_kept() {
+fn q8_p97_an_exception_handler_that_panics_is_kept() {
     on_each(|kind, policy| {
         let mut el = loop_with_reports(kind, policy);
         el.set_exception_handler(|_, seen, report| {
@@ -114,7 +114,7 @@ fn p97_an_exception_handler_that_panics_is_kept() {
 }
 
 #[test]
-fn p97_an_exception_handler_that_replaces_itself_and_panics_is_replaced() {
+fn q8_p97_an_exception_handler_that_replaces_itself_and_panics_is_replaced() {
     on_each(|kind, policy| {
         let mut el = loop_with_reports(kind, policy);
         el.set_exception_handler(|el, _, _| {
@@ -190,7 +190,7 @@ fn q9_captures_that_panic_on_drop_follow_the_policy() {
 
 /// A second panic during unwinding would make Rust abort.
 #[test]
-fn p97_captures_that_panic_on_drop_after_a_panic_do_not_abort() {
+fn q8_p97_captures_that_panic_on_drop_after_a_panic_do_not_abort() {
     on_each(|kind, policy| {
         let mut el = loop_with_reports(kind, policy);
         let drops = Arc::new(AtomicUsize::new(0));
@@ -240,7 +240,7 @@ fn q4_cancelling_captures_that_panic_on_drop_follows_the_policy() {
 
 /// Panic payload of a user-defined type that panics when dropped.
 #[test]
-fn p97_a_payload_that_panics_on_drop_does_not_unwind_further() {
+fn q8_p97_a_payload_that_panics_on_drop_does_not_unwind_further() {
     struct Payload;
     impl Drop for Payload {
         fn drop(&mut self) {
@@ -429,7 +429,7 @@ fn w3_a_source_that_panics_on_drop_is_closed_and_deregistered() {
 }
 
 #[test]
-fn p97_a_protocol_that_panics_costs_one_connection() {
+fn s3_p97_a_protocol_that_panics_costs_one_connection() {
     struct Panics(&'static str);
     impl Panics {
         fn at(&self, method: &str) -> Result<()> {

@@ -43,7 +43,7 @@ fn q1_a_million_handles_run_without_recursion() {
 }
 
 #[test]
-fn q2_the_selector_is_asked_between_two_batches() {
+fn q2_the_selector_is_called_between_two_batches() {
     on_every_selector(|kind| {
         let (selector, calls) = counted(kind);
         let mut el = mainspring::EventLoop::builder().selector(selector).build().unwrap();
@@ -221,11 +221,11 @@ proptest! {
     #[test]
     fn q1_random_calls_match_a_naive_deque(
         script in vec((0..4_u8, any::<prop::sample::Index>()), 0..300),
-        turns in vec(0..4_usize, 0..100),
+        ticks in vec(0..4_usize, 0..100),
     ) {
         let twin = Twin { script, ..Twin::default() };
         let (mut el, _) = simulated(mainspring::SelectorKind::available()[0], twin);
-        for outside in turns {
+        for outside in ticks {
             let handle = el.handle().clone();
             (0..outside).for_each(|_| step(&handle, el.state_mut()));
             let last = el.state().queue.last().map(|(id, _)| *id);

@@ -166,14 +166,17 @@ fn q7_a_tick_returns_the_number_of_callbacks_that_ran() {
 #[test]
 fn q7_a_callback_may_run_another_loop() {
     on_every_selector(|kind| {
-        let (outer, _) = simulated(kind, ());
-        let (inner, _) = simulated(kind, outer);
-        let mut el = inner;
+        let (other, _) = simulated(kind, 0);
+        let (mut el, _) = simulated(kind, other);
         el.call_soon(|_, other| {
-            other.call_soon(|el, ()| el.stop());
-            other.run_forever()
+            other.call_soon(|el, ran| {
+                *ran += 1;
+                el.stop();
+            });
+            other.run_forever().unwrap();
         });
         el.run().unwrap();
+        assert_eq!(*el.state().state(), 1);
     });
 }
 

@@ -3,7 +3,6 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mainspring::net::TcpListener;
@@ -11,6 +10,7 @@ use mainspring::{EventLoop, SelectorKind};
 
 use crate::support::network::accept_and_echo;
 use crate::support::process::alone_with_fault;
+use crate::support::stopping::stop_after;
 
 /// Expected errors of a connection (accept(2) of Linux), errors that no list contains, and errors
 /// that kernels also return for a descriptor that does not listen.
@@ -52,19 +52,6 @@ fn visit(address: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// Connects the clients from another thread, then stops the loop.
-fn visiting<S>(el: &EventLoop<S>, address: SocketAddr) -> JoinHandle<io::Result<()>>
-where
-    S: 'static,
-{
-    let remote = el.remote();
-    std::thread::spawn(move || {
-        let visited = visit(address);
-        remote.stop().unwrap();
-        visited
-    })
-}
-
 fn serve_by_callbacks(kind: SelectorKind) {
     let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
     el.set_exception_handler(|_, reports, report| {
@@ -74,7 +61,7 @@ fn serve_by_callbacks(kind: SelectorKind) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = el.serve(listener, |_, _, conn, data| Ok(conn.write(data))).unwrap();
-    let clients = visiting(&el, address);
+    let clients = stop_after(&el, move || visit(address));
     el.run_forever().unwrap();
     clients.join().unwrap().unwrap();
     assert_eq!((server.accepted(), *el.state()), (2, 0));
@@ -88,7 +75,7 @@ fn serve_by_tasks(kind: SelectorKind) {
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let clients = visiting(&el, address);
+    let clients = stop_after(&el, move || visit(address));
     el.spawn(accept_and_echo(std::rc::Rc::new(listener))).detach();
     el.run_forever().unwrap();
     clients.join().unwrap().unwrap();

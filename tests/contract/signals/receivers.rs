@@ -228,8 +228,8 @@ fn x10_deliveries_that_were_not_read_are_added() {
 
 /// A signal that no handler has seen is not counted for a later handler.
 #[test]
-fn x10_a_new_handler_counts_from_its_begin() {
-    on_each("signals::receivers::x10_a_new_handler_counts_from_its_begin", |kind| {
+fn x10_a_new_handler_counts_from_its_registration() {
+    on_each("signals::receivers::x10_a_new_handler_counts_from_its_registration", |kind| {
         let (mut el, _clock) = simulated(kind, 0);
         let add = |el: &mainspring::EventLoop<u32>| {
             el.add_signal_handler(Signal::USR1, |_, calls: &mut u32| *calls += 1).unwrap()

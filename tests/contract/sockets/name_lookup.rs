@@ -233,7 +233,7 @@ fn f9_the_scope_of_an_address_is_kept() {
 /// A pending lookup waits for others, can be abandoned at once, and gets an error when the pool
 /// closes (P115, P116).
 #[test]
-fn p115_a_lookup_is_abandoned_at_once() {
+fn f9_p115_a_lookup_is_abandoned_at_once() {
     let pool = with_threads(2);
     let (_, _hanging) = held(pool.job().lookup());
     let host = Host::new("localhost", 80).unwrap();
@@ -250,7 +250,7 @@ fn p115_a_lookup_is_abandoned_at_once() {
 }
 
 #[test]
-fn p116_a_lookup_pending_when_the_pool_is_dropped_returns() {
+fn f9_p116_a_lookup_pending_when_the_pool_is_dropped_returns() {
     for _ in 0..20 {
         let pool = with_threads(4);
         let host = Host::new("localhost", 80).unwrap();

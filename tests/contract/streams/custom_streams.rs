@@ -102,7 +102,7 @@ fn s1_a_stream_that_moves_a_byte_at_a_time_loses_none() {
 /// An error other than `WouldBlock` and `Interrupted` ends the connection, after a prefix of the
 /// bytes was sent (P96).
 #[test]
-fn p96_an_error_of_the_stream_ends_the_connection_without_spinning() {
+fn s3_p96_an_error_of_the_stream_ends_the_connection_without_spinning() {
     on_every_selector(|kind| {
         for (errno, kind_of_error) in [
             (Errno::NOBUFS, io::Error::from(Errno::NOBUFS).kind()),

@@ -66,7 +66,7 @@ fn s1_a_chunk_is_at_most_as_large_as_the_read_buffer() {
     assert_eq!(chunks.unwrap().unwrap(), ["four", " by ", "four"]);
 }
 
-/// A task may keep its chunk. Neither other tasks nor callbacks that read meanwhile write into it.
+/// A task may keep its chunk. Other tasks and callbacks that read do not write into it.
 #[test]
 fn s1_a_kept_chunk_does_not_change() {
     on_every_selector(|kind| {

@@ -10,6 +10,7 @@ pub mod process;
 pub mod protocol;
 pub mod registrations;
 pub mod selector;
+pub mod stopping;
 pub mod task_log;
 pub mod ticks;
 

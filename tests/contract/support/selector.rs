@@ -15,7 +15,7 @@ use mainspring_sys::{Wakeup, WakeupKind};
 
 use crate::support::loopback;
 
-/// Selector that wraps a real one. Each method passes the call on unless it is overridden.
+/// Selector that wraps a real one, and passes all calls on.
 pub trait Wrapper: Debug {
     /// Returns the wrapped selector.
     fn real(&self) -> &dyn Selector;
@@ -23,28 +23,11 @@ pub trait Wrapper: Debug {
     /// Returns the wrapped selector.
     fn real_mut(&mut self) -> &mut dyn Selector;
 
-    fn register(
-        &mut self,
-        fd: RawFd,
-        token: Token,
-        interest: Interest,
-        mode: TriggerMode,
-    ) -> io::Result<()> {
-        self.real_mut().register(fd, token, interest, mode)
-    }
-
-    fn reregister(
-        &mut self,
-        fd: RawFd,
-        token: Token,
-        interest: Interest,
-        mode: TriggerMode,
-    ) -> io::Result<()> {
-        self.real_mut().reregister(fd, token, interest, mode)
-    }
-
-    fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
-        self.real_mut().deregister(fd)
+    /// Called before a change of a registration, which is not made if this fails. `token` is that
+    /// of a new or changed registration.
+    fn on_change(&mut self, change: Call, token: Option<Token>) -> io::Result<()> {
+        let _ = (change, token);
+        Ok(())
     }
 
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -72,7 +55,8 @@ impl<W: Wrapper> Selector for Wrapped<W> {
         interest: Interest,
         mode: TriggerMode,
     ) -> io::Result<()> {
-        self.0.register(fd, token, interest, mode)
+        self.0.on_change(Call::Register(fd, interest), Some(token))?;
+        self.0.real_mut().register(fd, token, interest, mode)
     }
 
     fn reregister(
@@ -82,11 +66,13 @@ impl<W: Wrapper> Selector for Wrapped<W> {
         interest: Interest,
         mode: TriggerMode,
     ) -> io::Result<()> {
-        self.0.reregister(fd, token, interest, mode)
+        self.0.on_change(Call::Reregister(fd, interest), Some(token))?;
+        self.0.real_mut().reregister(fd, token, interest, mode)
     }
 
     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
-        self.0.deregister(fd)
+        self.0.on_change(Call::Deregister(fd), None)?;
+        self.0.real_mut().deregister(fd)
     }
 
     fn has_edges(&self) -> bool {
@@ -157,12 +143,6 @@ struct Counting {
     wakeup: Option<(Token, Arc<Wakeup>)>,
 }
 
-impl Counting {
-    fn count_change(&self) {
-        self.calls.changes.set(self.calls.changes.get() + 1);
-    }
-}
-
 impl Wrapper for Counting {
     fn real(&self) -> &dyn Selector {
         &*self.real
@@ -172,32 +152,12 @@ impl Wrapper for Counting {
         &mut *self.real
     }
 
-    fn register(
-        &mut self,
-        fd: RawFd,
-        token: Token,
-        interest: Interest,
-        mode: TriggerMode,
-    ) -> io::Result<()> {
-        self.count_change();
-        self.calls.registered.borrow_mut().push(fd);
-        self.real.register(fd, token, interest, mode)
-    }
-
-    fn reregister(
-        &mut self,
-        fd: RawFd,
-        token: Token,
-        interest: Interest,
-        mode: TriggerMode,
-    ) -> io::Result<()> {
-        self.count_change();
-        self.real.reregister(fd, token, interest, mode)
-    }
-
-    fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
-        self.count_change();
-        self.real.deregister(fd)
+    fn on_change(&mut self, change: Call, _: Option<Token>) -> io::Result<()> {
+        self.calls.changes.set(self.calls.changes.get() + 1);
+        if let Call::Register(fd, _) = change {
+            self.calls.registered.borrow_mut().push(fd);
+        }
+        Ok(())
     }
 
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -294,10 +254,9 @@ impl Log {
         self.0.borrow_mut().calls.push(call);
     }
 
-    /// Logs a registration or change. Fails if it must be refused.
-    fn push_change(&self, call: Call, token: Token) -> io::Result<()> {
+    /// Records the slot of a registration or change. Fails if it must be refused.
+    fn check(&self, token: Token) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
-        state.calls.push(call);
         if token.slot() < u32::MAX / 2 {
             state.greatest_slot = state.greatest_slot.max(token.slot());
         }
@@ -331,31 +290,9 @@ impl Wrapper for Logging {
         &mut *self.real
     }
 
-    fn register(
-        &mut self,
-        fd: RawFd,
-        token: Token,
-        interest: Interest,
-        mode: TriggerMode,
-    ) -> io::Result<()> {
-        self.log.push_change(Call::Register(fd, interest), token)?;
-        self.real.register(fd, token, interest, mode)
-    }
-
-    fn reregister(
-        &mut self,
-        fd: RawFd,
-        token: Token,
-        interest: Interest,
-        mode: TriggerMode,
-    ) -> io::Result<()> {
-        self.log.push_change(Call::Reregister(fd, interest), token)?;
-        self.real.reregister(fd, token, interest, mode)
-    }
-
-    fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
-        self.log.push(Call::Deregister(fd));
-        self.real.deregister(fd)
+    fn on_change(&mut self, change: Call, token: Option<Token>) -> io::Result<()> {
+        self.log.push(change);
+        token.map_or(Ok(()), |token| self.log.check(token))
     }
 
     fn reset(&mut self) -> io::Result<()> {

@@ -286,7 +286,7 @@ fn f9_threads_are_named_by_the_lowest_free_number() {
 
 /// Settings that make no sense (P125).
 #[test]
-fn p125_invalid_settings_are_refused() {
+fn f9_p125_invalid_settings_are_refused() {
     let refused = |builder: BlockingPoolBuilder| match builder.build() {
         Err(Error::Setting(text)) => text,
         other => panic!("{other:?}"),
@@ -307,8 +307,8 @@ fn p125_invalid_settings_are_refused() {
 const NO_THREAD_FITS: &str = "140737488355328";
 
 #[test]
-fn p95_a_thread_that_cannot_start_is_an_error() {
-    let name = "tasks::blocking_pool::p95_a_thread_that_cannot_start_is_an_error";
+fn f9_p95_a_thread_that_cannot_start_is_an_error() {
+    let name = "tasks::blocking_pool::f9_p95_a_thread_that_cannot_start_is_an_error";
     let check = || {
         let pool = BlockingPool::new();
         let owned = Arc::new(());
@@ -332,8 +332,8 @@ fn p95_a_thread_that_cannot_start_is_an_error() {
 }
 
 #[test]
-fn p112_an_endless_job_delays_neither_close_nor_exit() {
-    let name = "tasks::blocking_pool::p112_an_endless_job_delays_neither_close_nor_exit";
+fn f9_p112_an_endless_job_delays_neither_close_nor_exit() {
+    let name = "tasks::blocking_pool::f9_p112_an_endless_job_delays_neither_close_nor_exit";
     let check = || {
         let pool = BlockingPool::new();
         let job: Job<()> = pool
@@ -360,7 +360,7 @@ fn p112_an_endless_job_delays_neither_close_nor_exit() {
 /// A job submitted during the close runs, or is dropped and its awaiter gets an error, or is
 /// refused.
 #[test]
-fn p113_no_job_is_lost_when_submit_meets_close() {
+fn f9_p113_no_job_is_lost_when_submit_meets_close() {
     let rounds = cases(2_000) as usize;
     let owned = Arc::new(());
     let [mut ran, mut dropped, mut refused] = [0, 0, 0];
@@ -395,7 +395,7 @@ fn p113_no_job_is_lost_when_submit_meets_close() {
 
 /// A job submitted while an idle thread ends still runs.
 #[test]
-fn p113_no_job_is_lost_when_submit_meets_an_idle_thread_that_ends() {
+fn f9_p113_no_job_is_lost_when_submit_meets_an_idle_thread_that_ends() {
     let rounds = cases(10_000) as usize;
     for idle in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(20)] {
         let pool = BlockingPool::builder().max_threads(2).keep_alive(idle).build().unwrap();
@@ -413,7 +413,7 @@ fn p113_no_job_is_lost_when_submit_meets_an_idle_thread_that_ends() {
 }
 
 #[test]
-fn p115_hanging_lookups_leave_half_of_the_threads_to_other_jobs() {
+fn f9_p115_hanging_lookups_leave_half_of_the_threads_to_other_jobs() {
     for (threads, at_once) in [(1, 1), (2, 1), (3, 1), (8, 4)] {
         let pool = with_threads(threads);
         let hanging: Vec<_> = (0..at_once).map(|_| held(pool.job().lookup())).collect();
@@ -440,7 +440,7 @@ fn p115_hanging_lookups_leave_half_of_the_threads_to_other_jobs() {
 }
 
 #[test]
-fn p115_waiting_lookups_do_not_block_an_idle_thread() {
+fn f9_p115_waiting_lookups_do_not_block_an_idle_thread() {
     let pool = with_threads(2);
     let (first, hold) = held(pool.job().lookup());
     let lookups = [0; 3].map(|_| pool.job().lookup().submit(name_of_thread).unwrap());
@@ -476,7 +476,7 @@ fn f9_jobs_and_lookups_start_in_order_of_submission() {
 
 /// Waiting lookups and other waiting jobs do not take each other's room in the queue.
 #[test]
-fn p115_lookups_have_their_own_queue() {
+fn f9_p115_lookups_have_their_own_queue() {
     let pool = lasting().max_threads(1).max_waiting(3).build().unwrap();
     let (_running, _hold) = held(pool.job());
     let lookups: Vec<_> = (0..3).map(|_| pool.job().lookup().submit(|| ()).unwrap()).collect();

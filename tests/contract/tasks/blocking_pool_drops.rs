@@ -231,7 +231,7 @@ fn f9_awaiters_are_woken_when_the_pool_closes() {
 }
 
 #[test]
-fn p111_a_job_that_outlives_its_future_and_pool_drops_its_result_on_its_thread() {
+fn f9_p111_a_job_that_outlives_its_future_and_pool_drops_its_result_on_its_thread() {
     let QueuedJob { pool, busy, mut job, begun, end, log } = stage(false);
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
@@ -257,7 +257,7 @@ fn assert_survived(pool: &BlockingPool) {
 }
 
 #[test]
-fn p98_a_panicking_drop_of_an_unawaited_result_ends_no_thread() {
+fn f9_p98_a_panicking_drop_of_an_unawaited_result_ends_no_thread() {
     let log = Log::default();
     let pool = with_threads(1);
     for panics in [false, true] {
@@ -290,7 +290,7 @@ impl Drop for PanickingPayload {
 }
 
 #[test]
-fn p98_panicking_drops_of_payloads_end_no_thread() {
+fn f9_p98_panicking_drops_of_payloads_end_no_thread() {
     let log = Log::default();
     let pool = with_threads(1);
     let of_job = log.clone();
@@ -305,7 +305,7 @@ fn p98_panicking_drops_of_payloads_end_no_thread() {
 }
 
 #[test]
-fn p98_a_panicking_drop_of_a_closure_reaches_the_awaiter() {
+fn f9_p98_a_panicking_drop_of_a_closure_reaches_the_awaiter() {
     let log = Log::default();
     let pool = with_threads(1);
     let part = log.part("closure").that_panics();
@@ -330,7 +330,7 @@ fn p98_a_panicking_drop_of_a_closure_reaches_the_awaiter() {
 }
 
 #[test]
-fn p98_a_panicking_drop_of_a_cancelled_closure_reaches_the_dropper() {
+fn f9_p98_a_panicking_drop_of_a_cancelled_closure_reaches_the_dropper() {
     let log = Log::default();
     let pool = with_threads(1);
     let (_, busy) = held(pool.job());
@@ -365,7 +365,7 @@ impl Drop for PanickingWaker {
 }
 
 #[test]
-fn p98_a_panicking_waker_ends_no_thread() {
+fn f9_p98_a_panicking_waker_ends_no_thread() {
     for on_wake in [false, true] {
         let log = Log::default();
         let pool = with_threads(1);
@@ -382,7 +382,7 @@ fn p98_a_panicking_waker_ends_no_thread() {
 }
 
 #[test]
-fn p98_a_panicking_drop_of_a_replaced_waker_reaches_the_poller() {
+fn f9_p98_a_panicking_drop_of_a_replaced_waker_reaches_the_poller() {
     let log = Log::default();
     let pool = with_threads(1);
     let (mut job, hold) = held(pool.job());
@@ -400,7 +400,7 @@ fn p98_a_panicking_drop_of_a_replaced_waker_reaches_the_poller() {
 
 /// The answer of a lookup comes after the lookup was abandoned (P116).
 #[test]
-fn p116_a_late_answer_of_a_lookup_is_dropped() {
+fn f9_p116_a_late_answer_of_a_lookup_is_dropped() {
     for closed in [false, true] {
         let pool = with_threads(2);
         let log = Log::default();

@@ -44,7 +44,7 @@ fn f8_every_error_with_display_is_reported() {
     on_every_selector(|kind| {
         let (mut el, reports) = loop_with_reports(kind, false);
         el.spawn(async { Err::<(), _>(OwnError::Variant) }).detach();
-        el.spawn(async { Err::<u32, _>(Error::other("beside a value")) }).detach();
+        el.spawn(async { Err::<u32, _>(Error::other("instead of a value")) }).detach();
         el.spawn(async { Err::<Vec<u8>, _>(Chained) }).detach();
         el.spawn(async { Err::<(), _>("a text") }).detach();
         el.spawn(async { Err::<(), Rc<str>>("of this thread".into()) }).detach();
@@ -60,7 +60,7 @@ fn f8_every_error_with_display_is_reported() {
         el.run().unwrap();
         let expected = [
             "an enum of the user",
-            "beside a value",
+            "instead of a value",
             "outer: inner",
             "a text",
             "of this thread",

@@ -74,7 +74,7 @@ fn message<T>(output: Result<T, mainspring::JoinError>) -> String {
 }
 
 #[test]
-fn p98_a_panic_in_a_task_affects_no_other_task() {
+fn f8_p98_a_panic_in_a_task_affects_no_other_task() {
     for policy in [PanicPolicy::Propagate, PanicPolicy::Report] {
         let mut el = loop_with_reports();
         el.set_panic_policy(policy);
@@ -93,7 +93,7 @@ fn p98_a_panic_in_a_task_affects_no_other_task() {
 }
 
 #[test]
-fn p98_a_panicking_drop_of_the_future_reaches_the_joiner() {
+fn f2_p98_a_panicking_drop_of_the_future_reaches_the_joiner() {
     for (ends, expected, bombs) in [
         ("ready", "the task panicked: of the future", 2),
         ("panic", "the task panicked: in poll", 1),
@@ -115,7 +115,7 @@ fn p98_a_panicking_drop_of_the_future_reaches_the_joiner() {
 }
 
 #[test]
-fn p98_every_panic_of_a_detached_task_is_reported() {
+fn f8_p98_every_panic_of_a_detached_task_is_reported() {
     let mut el = loop_with_reports();
     let drops = Rc::new(Cell::new(0));
     for ends in ["ready", "panic"] {
@@ -136,7 +136,7 @@ fn p98_every_panic_of_a_detached_task_is_reported() {
 }
 
 #[test]
-fn p98_an_output_that_panics_after_its_callbacks_is_reported() {
+fn f8_p98_an_output_that_panics_after_its_callbacks_is_reported() {
     let mut el = loop_with_reports();
     let drops = Rc::new(Cell::new(0));
     let output = drops.clone();
@@ -152,7 +152,7 @@ fn p98_an_output_that_panics_after_its_callbacks_is_reported() {
 }
 
 #[test]
-fn p98_everything_is_dropped_although_drops_panic_in_close() {
+fn f2_p98_everything_is_dropped_although_drops_panic_in_close() {
     let mut el = loop_with_reports();
     let drops = Rc::new(Cell::new(0));
     let mut tasks = Vec::new();
@@ -199,7 +199,7 @@ fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
 }
 
 #[test]
-fn p98_a_panicking_waker_leaves_the_loop_usable() {
+fn f3_p98_a_panicking_waker_leaves_the_loop_usable() {
     for when in ["wake", "drop"] {
         let mut el = loop_with_reports();
         let mut task = el.spawn(async { 42 });
@@ -219,7 +219,7 @@ fn p98_a_panicking_waker_leaves_the_loop_usable() {
 }
 
 #[test]
-fn p98_a_waker_that_panics_on_drop_loses_no_wake() {
+fn f3_p98_a_waker_that_panics_on_drop_loses_no_wake() {
     let mut el = loop_with_reports();
     type Wait = Pin<Box<dyn Future<Output = ()>>>;
     let waits: [fn(&EventLoop<Reports>) -> Wait; 2] =
@@ -250,7 +250,7 @@ fn p98_a_waker_that_panics_on_drop_loses_no_wake() {
 
 /// All waiting wakers are woken when the loop closes, even if one of them panics.
 #[test]
-fn p98_all_wakers_are_woken_in_close_although_one_panics() {
+fn f3_p98_all_wakers_are_woken_in_close_although_one_panics() {
     for when in ["wake", "drop"] {
         let el = loop_with_reports();
         let mut tasks: Vec<_> = (0..3).map(|_| el.spawn(pending::<()>())).collect();

@@ -26,7 +26,7 @@ fn f5_work_that_ends_during_the_drain_is_not_cancelled() {
         let (log, work) = (log.clone(), sleep(seconds * SECOND));
         let tracked = shutdown.track(async move {
             work.await;
-            log.note("clear_readiness");
+            log.note("done");
         });
         el.spawn(tracked).detach();
     }
@@ -40,7 +40,7 @@ fn f5_work_that_ends_during_the_drain_is_not_cancelled() {
     });
     assert_eq!(el.run_until_complete(shutdown.finish()).unwrap(), ShutdownEnding::Drained);
     log.note("over");
-    log.check(&[(1, "clear_readiness"), (7, "clear_readiness"), (9, "over")]);
+    log.check(&[(1, "done"), (7, "done"), (9, "over")]);
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn f9_a_loop_runs_callbacks_while_a_job_runs() {
 }
 
 #[test]
-fn p115_lookup_host_refuses_an_invalid_name() {
+fn f9_p115_lookup_host_refuses_an_invalid_name() {
     let mut el = EventLoop::new().unwrap();
     el.run_until_complete(async {
         let found = lookup_host("[::1]:80").await.unwrap();
@@ -127,7 +127,7 @@ fn p115_lookup_host_refuses_an_invalid_name() {
 
 /// The error of a stuck or dropped lookup names the line that requested it (P115).
 #[test]
-fn p115_the_error_of_a_lookup_names_the_line_of_the_call() {
+fn f9_p115_the_error_of_a_lookup_names_the_line_of_the_call() {
     let pool = BlockingPool::builder().max_threads(2);
     let mut el = EventLoop::builder().blocking_pool(pool.build().unwrap()).build().unwrap();
     let (_, _hanging) = held(el.blocking_pool().job().lookup());

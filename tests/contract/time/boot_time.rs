@@ -104,7 +104,7 @@ fn t8_a_closed_loop_refuses_the_timers() {
         el.close();
         assert!(el.call_later_in_boot_time(MINUTE, |_, ()| {}).is_err());
         assert!(el.call_at_boot_time(MINUTE, |_, ()| {}).is_err());
-        clock.suspend(MINUTE); // It reaches no loop.
+        clock.suspend(MINUTE); // No loop is notified.
     });
 }
 

@@ -220,11 +220,11 @@ const STEPPED: &str = "time::kernel_timers::t7_a_step_that_the_kernel_reports_is
 #[test]
 fn t7_a_step_that_the_kernel_reports_is_followed() {
     with_steps(STEPPED, |kind| {
-        let (mut el, asked) = scheduled(kind);
+        let (mut el, reads) = scheduled(kind);
         let soon = SystemTime::now() + Duration::from_millis(5);
         el.call_at_wall_time(soon, |el, _| el.stop()).unwrap();
         el.run_forever().unwrap();
-        assert_eq!((asked.get(), *el.state()), (3, 0), "the schedule is read again");
+        assert_eq!((reads.get(), *el.state()), (3, 0), "the schedule is read again");
     });
 }
 
@@ -234,10 +234,10 @@ const UNTOUCHED: &str = "time::kernel_timers::t7_t8_the_timer_of_a_clock_is_read
 #[test]
 fn t7_t8_the_timer_of_a_clock_is_read_when_it_is_due() {
     with_steps(UNTOUCHED, |kind| {
-        let (mut el, asked) = scheduled(kind);
+        let (mut el, reads) = scheduled(kind);
         el.call_later_in_boot_time(Duration::from_millis(5), |el, _| el.stop()).unwrap();
         el.run_forever().unwrap();
-        assert_eq!(asked.get(), 2);
+        assert_eq!(reads.get(), 2);
     });
 }
 
@@ -257,16 +257,16 @@ fn with_steps(test: &str, check: impl FnMut(SelectorKind)) {
 /// Returns a loop with a schedule, and the number of its reads: two by now.
 fn scheduled(kind: SelectorKind) -> (EventLoop<i32>, Rc<Cell<i32>>) {
     let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
-    let asked = Rc::new(Cell::new(0));
-    let counter = asked.clone();
+    let reads = Rc::new(Cell::new(0));
+    let counter = reads.clone();
     let next = move |_| {
         counter.set(counter.get() + 1);
         Some(in_an_hour())
     };
     el.call_on_wall_schedule(next, |_, calls: &mut i32| *calls += 1).unwrap();
     tick(&mut el);
-    assert_eq!(asked.get(), 2);
-    (el, asked)
+    assert_eq!(reads.get(), 2);
+    (el, reads)
 }
 
 const SET: &str = "time::kernel_timers::t7_a_step_before_the_deadline_is_set_is_followed";

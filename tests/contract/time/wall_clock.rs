@@ -203,34 +203,34 @@ fn t7_a_schedule_is_read_again_only_when_that_is_needed() {
         let (mut el, clock) = simulated(kind, 0);
         clock.set_wall_time(at(1050));
         el.run_until_stalled().unwrap(); // A jump that no timer has seen.
-        let asked = Rc::new(Cell::new(0));
-        let counter = asked.clone();
+        let reads = Rc::new(Cell::new(0));
+        let counter = reads.clone();
         let counted = move |now| {
             counter.set(counter.get() + 1);
             next(now)
         };
         let other = el.call_at_wall_time(at(9000), |_, _| {}).unwrap();
         let schedule = el.call_on_wall_schedule(counted, |_, calls| *calls += 1).unwrap();
-        assert_eq!(asked.get(), 1);
+        assert_eq!(reads.get(), 1);
         el.run_until_stalled().unwrap();
-        assert_eq!(asked.get(), 2);
+        assert_eq!(reads.get(), 2);
         clock.advance(49 * SECOND);
         el.run_until_stalled().unwrap();
-        assert_eq!((asked.get(), *el.state()), (2, 0));
+        assert_eq!((reads.get(), *el.state()), (2, 0));
         clock.advance(SECOND);
         el.run_until_stalled().unwrap();
-        assert_eq!((asked.get(), *el.state()), (3, 1));
+        assert_eq!((reads.get(), *el.state()), (3, 1));
         clock.set_wall_time(at(550));
         el.run_until_stalled().unwrap();
-        assert_eq!((asked.get(), *el.state()), (4, 1));
+        assert_eq!((reads.get(), *el.state()), (4, 1));
         clock.advance(50 * SECOND);
         el.run_until_stalled().unwrap();
-        assert_eq!((asked.get(), *el.state()), (5, 2));
+        assert_eq!((reads.get(), *el.state()), (5, 2));
         assert!(el.cancel(schedule) && el.cancel(other));
         el.call_at_wall_time(at(9000), |_, _| {}).unwrap(); // Its table has room for one timer.
         clock.set_wall_time(at(5000));
         el.run().unwrap();
-        assert_eq!((asked.get(), *el.state()), (5, 2));
+        assert_eq!((reads.get(), *el.state()), (5, 2));
     });
 }
 
@@ -348,7 +348,7 @@ fn t7_a_clock_may_use_the_loop() {
     });
 }
 
-/// The loop wakes for the earlier one of two timers, which was added while the other one was.
+/// The loop wakes for the earlier of two timers, which was added while the other was being added.
 #[test]
 fn t7_a_timer_that_a_clock_adds_is_not_late() {
     on_every_selector(|kind| {

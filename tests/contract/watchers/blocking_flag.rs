@@ -23,7 +23,7 @@ fn readable() -> (PipeReader, PipeWriter) {
 /// The flag is restored in whatever way the watcher ends. The duplicate shares the flag, as a
 /// parent process shares that of its terminal.
 #[test]
-fn p13_a_blocking_source_is_blocking_again_after_its_watcher() {
+fn w11_p13_a_blocking_source_is_blocking_again_after_its_watcher() {
     on_every_selector(|kind| {
         const WAYS: usize = 5;
         for way in 0..WAYS {
@@ -60,7 +60,7 @@ fn p13_a_blocking_source_is_blocking_again_after_its_watcher() {
 }
 
 #[test]
-fn p13_a_non_blocking_source_stays_non_blocking() {
+fn w11_p13_a_non_blocking_source_stays_non_blocking() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, ());
         let (ours, _theirs) = pair();
@@ -75,7 +75,7 @@ fn p13_a_non_blocking_source_stays_non_blocking() {
 
 /// While one copy is still watched, the flag stays set. The last watcher restores it.
 #[test]
-fn p13_the_last_watcher_of_a_pipe_makes_it_blocking_again() {
+fn w11_p13_the_last_watcher_of_a_pipe_makes_it_blocking_again() {
     on_every_selector(|kind| {
         for first in [0, 1] {
             let (mut el, _clock) = simulated(kind, ());
@@ -94,7 +94,7 @@ fn p13_the_last_watcher_of_a_pipe_makes_it_blocking_again() {
 /// A copy of a socket may be watched by another loop, or be a listener that another process takes
 /// over.
 #[test]
-fn p13_sockets_and_listeners_stay_non_blocking() {
+fn w11_p13_sockets_and_listeners_stay_non_blocking() {
     on_every_selector(|kind| {
         let (el, _clock) = simulated(kind, ());
         let (ours, _theirs) = pair();
@@ -113,7 +113,7 @@ fn p13_sockets_and_listeners_stay_non_blocking() {
 
 /// A transport over two pipes follows the same rule as a watcher.
 #[test]
-fn p13_pipes_of_a_transport_are_blocking_again() {
+fn w11_p13_pipes_of_a_transport_are_blocking_again() {
     on_every_selector(|kind| {
         for aborts in [false, true] {
             let (mut el, _clock) = simulated(kind, ());
@@ -137,7 +137,7 @@ fn p13_pipes_of_a_transport_are_blocking_again() {
 
 /// The old watcher ends after the new one has begun (P48).
 #[test]
-fn p13_a_source_watched_again_in_its_own_callback_is_non_blocking() {
+fn w11_p13_a_source_watched_again_in_its_own_callback_is_non_blocking() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, 0);
         let (ours, _theirs) = readable();

@@ -124,9 +124,9 @@ fn part(error: &Error) -> &'static str {
 /// Each step of building a loop that needs a descriptor fails in turn, and the error names the
 /// part.
 #[test]
-fn p94_the_error_of_a_loop_without_descriptors_names_the_part() {
+fn w11_p94_the_error_of_a_loop_without_descriptors_names_the_part() {
     alone(
-        "watchers::loop_descriptors::p94_the_error_of_a_loop_without_descriptors_names_the_part",
+        "watchers::loop_descriptors::w11_p94_the_error_of_a_loop_without_descriptors_names_the_part",
         || {
             on_every_pair(|kind, wakeup| {
                 let before = census();
@@ -148,9 +148,9 @@ fn p94_the_error_of_a_loop_without_descriptors_names_the_part() {
 
 /// The first signal handler needs a wakeup. If that fails, the loop is unchanged.
 #[test]
-fn p94_a_signal_handler_without_descriptors_is_an_error() {
+fn w11_p94_a_signal_handler_without_descriptors_is_an_error() {
     alone(
-        "watchers::loop_descriptors::p94_a_signal_handler_without_descriptors_is_an_error",
+        "watchers::loop_descriptors::w11_p94_a_signal_handler_without_descriptors_is_an_error",
         || {
             on_every_selector(|kind| {
                 let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();

@@ -64,9 +64,9 @@ fn c8_a_group_dies_with_its_leader_and_after_it() {
 }
 
 #[test]
-fn c8_the_leader_keeps_its_number_until_the_group_is_killed() {
+fn c8_the_leader_keeps_its_pid_until_the_group_is_killed() {
     with_default_signals(
-        "children::groups::c8_the_leader_keeps_its_number_until_the_group_is_killed",
+        "children::groups::c8_the_leader_keeps_its_pid_until_the_group_is_killed",
         || {
             on_every_watch(|selector, kind| {
                 let mut el = event_loop(selector, kind, ());

@@ -9,7 +9,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal as NixSignal, pthread_sigmask}
 use crate::children::support::{event_loop, on_every_watch, shell};
 use crate::support::process::alone;
 
-/// Lists the descriptors of a child. No shell is between, which would change its state.
+/// Lists the descriptors of a child. There is no shell in between, which would change its state.
 const LIST: [&str; 2] = ["ls", "/proc/self/fd"];
 
 /// Returns what a child prints, started by a thread that blocks signals.

@@ -72,12 +72,13 @@ fn c12_a_callback_that_is_cancelled_in_its_batch_does_not_run() {
             .collect();
         let handles: Vec<_> = both.iter().filter_map(Child::handle).collect();
         for child in &both {
-            // Both zombies exist before the loop looks.
+            // Both zombies exist before the tick.
             wait_for_zombie(child.id());
         }
         el.on_check(move |el, _| handles.iter().for_each(|handle| _ = el.cancel(*handle))).unwrap();
         el.run_until_stalled().unwrap();
         assert_eq!(*el.state(), 0);
+        assert!(both.iter().all(|child| is_reaped(child.id())));
     });
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mainspring::EventLoop;
 use mainspring::process::become_subreaper;
 
-use crate::children::support::{event_loop, is_reaped, on_every_watch, shell};
+use crate::children::support::{event_loop, is_reaped, on_every_watch, run_programs, shell};
 use crate::support::on_every_selector;
 use crate::support::process::alone;
 
@@ -20,7 +20,7 @@ fn c11_orphans_are_reaped_and_other_children_are_left_alone() {
         on_every_selector(|kind| {
             let mut el =
                 EventLoop::builder().selector(kind).build_with((BTreeSet::new(), 0)).unwrap();
-            // Other code waits for its children in its own time, which is shorter than ours.
+            // Other code waits for its children before our time is over.
             let other = std::thread::spawn(|| {
                 (0..20).all(|_| Command::new("true").status().is_ok_and(|it| it.success()))
             });
@@ -87,15 +87,7 @@ fn c11_children_of_a_loop_are_left_to_it_without_any_patience() {
                 unreachable!("process {pid} belongs to the loop");
             });
             el.set_background(reaper.unwrap());
-            for _ in 0..20 {
-                el.spawn_child(Command::new("true"), |_, ends, status| {
-                    *ends += i32::from(status?.success());
-                    Ok(())
-                })
-                .unwrap();
-            }
-            el.run().unwrap();
-            assert_eq!(*el.state(), 20);
+            run_programs(&mut el, 20);
         });
     });
 }

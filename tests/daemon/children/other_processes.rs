@@ -37,7 +37,7 @@ fn c10_a_process_that_is_not_a_child_ends_without_a_status() {
         assert!(el.state().is_none(), "it is running");
         drop(parent.stdin.take());
         el.run().unwrap();
-        assert!(el.state().is_some());
+        assert_eq!(*el.state(), Some(None), "it ended, without a status");
         parent.wait().unwrap();
     });
 }
@@ -89,6 +89,7 @@ fn c10_a_cancelled_watch_leaves_the_child_to_other_code() {
         let future = el.run_until_complete(async { Some(wait_pid(child.id()).unwrap()) }).unwrap();
         assert!(el.cancel(watch));
         drop(future);
+        assert!(child.try_wait().unwrap().is_none(), "it is running");
         child.kill().unwrap();
         el.spawn_child(Command::new("true"), |_, (), _| {}).unwrap();
         el.run().unwrap();
@@ -97,7 +98,7 @@ fn c10_a_cancelled_watch_leaves_the_child_to_other_code() {
 }
 
 #[test]
-fn c10_numbers_without_a_process_are_errors() {
+fn c10_pids_without_a_process_are_errors() {
     on_every_watch(|selector, kind| {
         let mut el = event_loop(selector, kind, ());
         for pid in [0, u32::MAX] {

@@ -42,7 +42,7 @@ fn c5_a_filter_is_a_transport() {
 }
 
 #[test]
-fn c5_standard_error_is_a_transport_that_is_only_read() {
+fn c5_standard_error_is_a_read_only_transport() {
     on_every_watch(|selector, kind| {
         let mut el = event_loop(selector, kind, Record::default());
         let mut command = shell("echo oops >&2");
@@ -56,7 +56,7 @@ fn c5_standard_error_is_a_transport_that_is_only_read() {
 }
 
 #[test]
-fn c5_standard_input_is_a_transport_that_is_only_written() {
+fn c5_standard_input_is_a_write_only_transport() {
     on_every_watch(|selector, kind| {
         let mut el = event_loop(selector, kind, Record::default());
         let mut command = shell("exec wc -c");
@@ -92,7 +92,7 @@ fn c5_a_child_that_closes_its_input_is_a_broken_pipe() {
 }
 
 #[test]
-fn c5_an_idle_writer_learns_that_the_reader_has_gone() {
+fn c5_an_idle_writer_is_notified_that_the_reader_has_gone() {
     on_every_watch(|selector, kind| {
         let mut el = event_loop(selector, kind, Record::default());
         let mut command = shell("exec 0<&-; exit 0");

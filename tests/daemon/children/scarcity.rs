@@ -5,7 +5,7 @@ use std::process::Command;
 
 use mainspring::Error;
 
-use crate::children::support::{event_loop, is_reaped, on_every_watch, shell};
+use crate::children::support::{event_loop, is_reaped, on_every_watch, run_programs, shell};
 use crate::support::descriptors::raise_limit;
 use crate::support::process::{alone, alone_with_fault};
 
@@ -72,15 +72,7 @@ fn c13_a_pidfd_that_the_kernel_refuses_leaves_a_timer() {
         let _ = raise_limit(2048);
         on_every_watch(|selector, kind| {
             let mut el = event_loop(selector, kind, 0);
-            for _ in 0..3 {
-                el.spawn_child(Command::new("true"), |_, ends, status| {
-                    *ends += i32::from(status?.success());
-                    Ok(())
-                })
-                .unwrap();
-            }
-            el.run().unwrap();
-            assert_eq!(*el.state(), 3);
+            run_programs(&mut el, 3);
         });
     });
 }

@@ -9,7 +9,7 @@ use mainspring::process::Child;
 use mainspring::{Error, Signal, spawn};
 
 use crate::children::support::{
-    event_loop, is_reaped, on_every_watch, shell, sleeper, steal_status,
+    event_loop, is_reaped, on_every_watch, run_programs, shell, sleeper, steal_status,
 };
 use crate::support::process::{alone_as, has_strace, under_strace, with_default_signals};
 
@@ -74,15 +74,7 @@ fn c2_children_of_other_code_are_left_to_it() {
     on_every_watch(|selector, kind| {
         let mut el = event_loop(selector, kind, 0);
         let mut other = Command::new("true").spawn().unwrap();
-        for _ in 0..3 {
-            el.spawn_child(Command::new("true"), |_, ends, status| {
-                *ends += i32::from(status?.success());
-                Ok(())
-            })
-            .unwrap();
-        }
-        el.run().unwrap();
-        assert_eq!(*el.state(), 3);
+        run_programs(&mut el, 3);
         assert!(other.wait().unwrap().success(), "its status is still there");
     });
 }
@@ -236,7 +228,7 @@ fn c4_x5_no_system_call_sends_a_signal_after_the_end() {
     let sent = std::fs::read_to_string(&log).unwrap();
     std::fs::remove_file(&log).unwrap();
     assert!(output.status.success());
-    // The probe of pidfds sends the signal 0, which is none.
+    // The probe for pidfds sends signal 0, which is no signal.
     let signals = sent.lines().filter(|line| line.contains("SIG"));
     assert_eq!(signals.collect::<Vec<_>>(), [""; 0]);
 }

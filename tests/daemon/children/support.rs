@@ -38,12 +38,25 @@ pub fn sleeper() -> Command {
     command
 }
 
+/// Starts programs, waits for them, and asserts that each of them succeeds.
+pub fn run_programs(el: &mut EventLoop<i32>, count: i32) {
+    for _ in 0..count {
+        el.spawn_child(Command::new("true"), |_, ends, status| {
+            *ends += i32::from(status?.success());
+            Ok(())
+        })
+        .expect("a program");
+    }
+    el.run().expect("a run");
+    assert_eq!(*el.state(), count);
+}
+
 /// Returns true if the process is no longer a child of this one, not even a zombie.
 pub fn is_reaped(pid: u32) -> bool {
     waitpid(Some(raw(pid)), WaitOptions::NOHANG).err() == Some(Errno::CHILD)
 }
 
-/// Returns true if a process has this number.
+/// Returns true if a process has this pid.
 pub fn exists(pid: u32) -> bool {
     test_kill_process(raw(pid)).is_ok()
 }

@@ -230,7 +230,7 @@ fn b3_an_endless_copy_starves_no_other_callback() {
     });
 }
 
-/// A reader and a writer that take no step of the budget.
+/// A reader and a writer that do not use the budget.
 #[test]
 fn b3_a_copy_of_user_defined_streams_leaves_the_tick_too() {
     let mut el = EventLoop::new().unwrap();

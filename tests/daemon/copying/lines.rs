@@ -130,7 +130,7 @@ fn b5_a_part_of_the_limit_is_read() {
             let mut part = Vec::new();
             assert_eq!(reader.read_until(b'\n', &mut part).await.unwrap(), 6);
             assert!(reader.read_until(b'\n', &mut part).await.is_err(), "reads of {size}");
-            // The bytes are there: the user decides.
+            // The bytes are still in the buffer, so a higher limit reads them.
             reader.set_limit(6);
             assert_eq!(reader.read_until(b'\n', &mut part).await.unwrap(), 7);
             reader.set_limit(4);

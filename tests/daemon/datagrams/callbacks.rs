@@ -65,7 +65,7 @@ fn m1_unix_datagrams_have_endpoints_too() {
             assert_eq!(el.state_mut().pop().unwrap(), (long[1..].to_vec(), true));
         }
         assert_eq!(el.state()[0], (b"question".to_vec(), false));
-        // A peer that is gone causes no run after run.
+        // A peer that is gone does not cause one run after another.
         drop(theirs);
         tick(&mut el);
         assert!((0..5).map(|_| tick(&mut el)).sum::<usize>() <= 1);
@@ -96,7 +96,7 @@ fn m2_a_pause_loses_no_datagram() {
             tick(&mut el);
             assert_eq!(*el.state(), (1..=seen).collect::<Vec<u8>>());
             assert_eq!(endpoint.is_reading(), seen == 12);
-            // The memory of the batch that is kept is not used for others.
+            // The kept datagrams stay intact while another endpoint receives.
             send(&other, 0);
             // Resumed and paused at once: nothing is passed on.
             endpoint.resume_reading();

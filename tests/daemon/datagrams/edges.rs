@@ -28,7 +28,7 @@ fn full(el: &EventLoop<()>, log: &Log) -> (DatagramTransport, std::os::unix::net
 }
 
 #[test]
-fn m2_a_tick_receives_64_datagrams_also_after_a_pause() {
+fn m2_a_tick_receives_64_datagrams_even_after_a_pause() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, 0);
         let endpoint = el.bind_datagram("127.0.0.1:0", |_, seen: &mut usize, it, _| {

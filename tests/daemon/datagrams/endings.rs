@@ -46,7 +46,7 @@ fn m4_a_callback_may_end_its_own_endpoint() {
 }
 
 #[test]
-fn m4_connection_lost_is_not_called_for_what_is_cancelled_or_dropped_with_the_loop() {
+fn m4_connection_lost_is_not_called_after_a_cancel_or_the_drop_of_the_loop() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let log = Log::default();
@@ -87,7 +87,7 @@ impl<S> DatagramProtocol<S> for Panics {
 }
 
 #[test]
-fn m4_a_panic_in_connection_lost_ends_the_endpoint_all_the_same() {
+fn m4_a_panic_in_connection_lost_still_ends_the_endpoint() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         el.set_panic_policy(mainspring::PanicPolicy::Report);

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use mainspring::net::{DatagramOptions, Ecn, Outgoing};
+use mainspring::net::{Datagram, DatagramOptions, Ecn, Outgoing, UnixDatagram};
 
-use super::support::{address_of, to, udp};
+use super::support::{address_of, udp};
 use crate::support::ticks::wait_until;
 use crate::support::{on_every_selector, simulated};
 
@@ -96,7 +96,7 @@ fn m6_split_and_merged_datagrams_keep_their_bounds() {
     });
 }
 
-/// The bytes of a datagram are only its own, and one that is cut is marked.
+/// A datagram has only its own bytes.
 #[test]
 fn m6_a_short_datagram_shows_no_bytes_of_the_one_before() {
     on_every_selector(|kind| {
@@ -113,6 +113,25 @@ fn m6_a_short_datagram_shows_no_bytes_of_the_one_before() {
             wait_until(&mut el, |el| el.state().len() > seen);
             assert_eq!(el.state().last().unwrap(), bytes);
         }
-        _ = to(&peer);
+    });
+}
+
+/// A Unix datagram that is longer than the buffer of 64 KiB.
+#[test]
+fn m6_a_truncated_datagram_is_marked() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, Vec::new());
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let seen = |_: &_, seen: &mut Vec<_>, _: &_, datagram: &Datagram<'_>| {
+            Ok(seen.push((datagram.bytes.len(), datagram.truncated)))
+        };
+        el.attach_datagram(ours, seen).unwrap();
+        let theirs = theirs.into_std();
+        if theirs.send(&vec![7; 64 * 1024 + 1]).is_err() {
+            return println!("skipped: this system sends no datagram of 64 KiB");
+        }
+        theirs.send(&[7; 100]).unwrap();
+        wait_until(&mut el, |el| el.state().len() == 2);
+        assert_eq!(*el.state(), [(64 * 1024, true), (100, false)]);
     });
 }

@@ -46,7 +46,7 @@ fn m4_without_memory_receiving_pauses_and_goes_on() {
     });
 }
 
-/// Every second call fails, so each pause is the first one of its row.
+/// Every second call fails, so no pause is longer than a first one.
 #[test]
 fn m4_pauses_of_receiving_are_short_again_after_a_success() {
     let name = "datagrams::faults::m4_pauses_of_receiving_are_short_again_after_a_success";
@@ -139,7 +139,7 @@ fn split_arrives(ecn: Ecn) {
     assert_eq!(tick(&mut el), 0);
 }
 
-/// A socket that reports an error for each call: a run ends, and passes on 16 of them.
+/// A socket on which each call fails: a run ends after it has passed on 16 errors.
 #[test]
 fn m2_a_run_ends_although_each_call_fails() {
     let name = "datagrams::faults::m2_a_run_ends_although_each_call_fails";

@@ -1,5 +1,6 @@
 //! The queue, its water marks, backoff, and batches (M3).
 
+use std::iter;
 use std::time::Duration;
 
 use mainspring::net::{Outgoing, UnixDatagram};
@@ -56,7 +57,7 @@ fn m3_datagrams_without_room_are_queued_and_sent_in_order() {
 }
 
 #[test]
-fn m3_close_sends_the_queue_and_abort_drops_it() {
+fn m4_close_sends_the_queue_and_abort_drops_it() {
     on_every_selector(|kind| {
         for is_aborted in [false, true] {
             let (mut el, clock) = simulated(kind, ());
@@ -77,6 +78,8 @@ fn m3_close_sends_the_queue_and_abort_drops_it() {
                 endpoint.abort();
                 el.run().unwrap();
                 assert_eq!(take(&log), ["lost"]);
+                let received = iter::from_fn(|| theirs.recv(&mut [0; 16]).ok()).count();
+                assert_eq!(received, sent - 1, "the one that was queued is dropped");
                 continue;
             }
             let mut received = 0;
@@ -96,7 +99,7 @@ fn m3_close_sends_the_queue_and_abort_drops_it() {
 }
 
 #[test]
-fn m3_a_receiver_that_never_reads_delays_the_end_for_a_minute() {
+fn m4_a_receiver_that_never_reads_delays_the_end_for_a_minute() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());
         el.set_exception_handler(|_, (), report| panic!("{report}"));

@@ -12,7 +12,7 @@ use crate::support::on_every_selector;
 use crate::support::process::{alone, alone_with_fault};
 use crate::support::ticks::wait_until;
 
-/// Returns the numbers of an error of lost descriptors: bytes, and descriptors that did arrive.
+/// Returns the numbers in an error about lost descriptors: bytes, and descriptors that arrived.
 #[track_caller]
 fn numbers(error: &io::Error) -> (usize, usize) {
     let lost = error.get_ref().and_then(|error| error.downcast_ref::<LostFds>());
@@ -20,7 +20,7 @@ fn numbers(error: &io::Error) -> (usize, usize) {
     (lost.bytes(), lost.arrived())
 }
 
-/// Returns true on systems that receive a message without a part of its descriptors.
+/// Returns true on systems that deliver a message with only some of its descriptors.
 fn delivers_a_part() -> bool {
     SelectorKind::available().contains(&SelectorKind::Epoll)
 }

@@ -179,7 +179,7 @@ fn d1_a_callback_receives_descriptors() {
 }
 
 #[test]
-fn d2_what_cannot_be_sent_is_an_error_of_the_call() {
+fn d2_messages_that_cannot_be_sent_are_errors_of_the_call() {
     let mut el = EventLoop::new().unwrap();
     let done = el.run_until_complete(async {
         let (ours, theirs) = UnixStream::pair()?;
@@ -198,9 +198,9 @@ fn d2_what_cannot_be_sent_is_an_error_of_the_call() {
     done.unwrap().unwrap();
 }
 
-/// The listener of another socket arrives through a connection, and accepts here.
+/// A listener is passed over a connection, and its receiver accepts a client.
 #[test]
-fn d1_a_listener_serves_at_its_new_place() {
+fn d1_a_received_listener_accepts_clients() {
     on_every_selector(|kind| {
         run(kind, async {
             let (ours, theirs) = UnixStream::pair()?;

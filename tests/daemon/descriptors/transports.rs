@@ -16,13 +16,13 @@ use crate::support::{on_every_selector, simulated};
 #[derive(Default)]
 struct Seen {
     bytes: Vec<u8>,
-    /// Each time that descriptors came: the number of bytes until then, and of descriptors.
+    /// For each arrival of descriptors: the bytes received before, and the number of descriptors.
     fds: Vec<(usize, usize)>,
     held: Vec<OwnedFd>,
     lost: Option<Option<ErrorKind>>,
 }
 
-/// Takes all descriptors, if `takes`.
+/// Takes all descriptors if `takes` is set.
 struct Receiver {
     takes: bool,
 }

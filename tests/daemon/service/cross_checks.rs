@@ -155,7 +155,7 @@ fn activate_by_systemd(name: &str) -> Option<(Child, TcpStream, UnixStream)> {
     manager.arg("-E").arg(format!("{ALONE}={name}")).arg(env::current_exe().unwrap());
     manager.args(["--exact", name, "--nocapture", "--test-threads=1"]);
     let mut manager = manager.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    // The manager makes this one last, so the other one is its own too.
+    // The manager binds this one last, so it has bound the other one too.
     let unix = loop {
         match UnixStream::connect(&file.0) {
             Ok(client) => break client,

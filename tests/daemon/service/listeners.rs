@@ -6,7 +6,6 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::rc::Rc;
-use std::thread;
 
 use mainspring::service::Service;
 use mainspring::{Error, EventLoop, net};
@@ -15,6 +14,7 @@ use super::manager::activated;
 use crate::support::descriptors::is_blocking;
 use crate::support::network::SocketFile;
 use crate::support::on_every_selector;
+use crate::support::stopping::stop_after;
 
 const PREFIX: &str = "service::listeners::";
 
@@ -141,15 +141,13 @@ fn l3_inherited_listeners_serve_callbacks_and_tasks() {
                 conn.write_all(b"from a task").await
             })
             .detach();
-            let remote = el.remote();
-            let client = thread::spawn(move || {
+            let client = stop_after(&el, move || {
                 let mut stream = TcpStream::connect(address).unwrap();
                 stream.write_all(b"hello").unwrap();
                 stream.read_exact(&mut [0; 5]).unwrap();
                 let path = std::env::var("PATH_").unwrap();
                 let mut text = String::new();
                 UnixStream::connect(path).unwrap().read_to_string(&mut text).unwrap();
-                remote.stop().unwrap();
                 text
             });
             el.run_forever().unwrap();

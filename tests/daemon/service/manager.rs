@@ -52,7 +52,7 @@ impl Manager {
         }
     }
 
-    /// Returns all messages that have arrived. The time in `MONOTONIC_USEC` is left out.
+    /// Returns all messages that have arrived. The time in `MONOTONIC_USEC` is replaced by `..`.
     pub fn messages(&self) -> Vec<String> {
         let messages = std::iter::from_fn(|| self.message());
         messages

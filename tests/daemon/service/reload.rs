@@ -21,8 +21,8 @@ fn reporting() -> EventLoop<Vec<String>> {
 }
 
 #[test]
-fn l7_the_manager_is_notified_of_begin_and_end() {
-    let name = &format!("{PREFIX}l7_the_manager_is_notified_of_begin_and_end");
+fn l7_the_manager_is_notified_of_the_beginning_and_the_end() {
+    let name = &format!("{PREFIX}l7_the_manager_is_notified_of_the_beginning_and_the_end");
     managed(name, &[], |service, manager| {
         let manager = Rc::new(manager);
         let mut el = reporting();

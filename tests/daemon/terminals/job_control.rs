@@ -32,7 +32,7 @@ fn y4_a_background_process_gets_errors_and_runs_on() {
     }
     let mut pty = Pty::new();
     let before = pty.attributes();
-    // The shell gives standard input of a background job to `/dev/null` unless it is named.
+    // A shell connects standard input of a background job to `/dev/null` unless it is redirected.
     let mut shell = pty.start_shell(name, "$program </dev/tty & wait $!; echo the end $?");
     pty.wait_for("cannot make raw fd");
     pty.wait_for("the process is in the background of its terminal");

@@ -12,7 +12,7 @@ use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname, unlockpt};
 use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, open};
 
-/// Environment variable with the name of the test that this process runs the body of.
+/// Environment variable with the name of a test. The process runs the body of that test.
 const PROGRAM: &str = "MAINSPRING_TERMINAL_TEST";
 
 /// Both sides of a pseudo terminal.
@@ -20,7 +20,7 @@ pub struct Pty {
     /// `None` after a hang-up.
     master: Option<File>,
     pub slave: OwnedFd,
-    /// Output that was read and not waited for.
+    /// Output that was read, but not waited for.
     output: Vec<u8>,
 }
 

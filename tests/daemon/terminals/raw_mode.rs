@@ -17,8 +17,8 @@ fn pause(text: &str) -> u8 {
     byte[0]
 }
 
-/// Runs `program` in a session on a terminal until it is in raw mode. Then `end` ends it. The
-/// attributes are as before.
+/// Runs `program` in a session on a terminal until it is in raw mode, and ends it by `end`. Asserts
+/// that the attributes are as before.
 fn restores(name: &str, program: impl FnOnce(), end: impl FnOnce(&mut Pty, u32) -> Option<i32>) {
     if is_program(name) {
         return program();
@@ -135,6 +135,11 @@ fn y3_quit_restores_the_attributes() {
     dies_of("terminals::raw_mode::y3_quit_restores_the_attributes", Signal::QUIT);
 }
 
+#[test]
+fn y3_abrt_restores_the_attributes() {
+    dies_of("terminals::raw_mode::y3_abrt_restores_the_attributes", Signal::ABRT);
+}
+
 /// A signal that a loop handles neither ends the process nor the raw mode, before and after the
 /// guard was made.
 #[test]
@@ -164,8 +169,8 @@ fn y3_a_handled_signal_does_not_end_the_process() {
     restores("terminals::raw_mode::y3_a_handled_signal_does_not_end_the_process", program, end);
 }
 
-/// Handlers go back to the disposition from before the guard, also after a loop has used the
-/// signal in between.
+/// Handlers restore the disposition from before the guard, even if a loop has used the signal in
+/// between.
 #[test]
 fn y3_a_signal_after_a_loop_still_restores() {
     let program = || {

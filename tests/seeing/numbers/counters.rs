@@ -124,7 +124,7 @@ fn n1_accepted_connections_and_registrations() {
     });
 }
 
-/// A number with a name in `_total` is a counter.
+/// A number is a counter if its name ends in `_total`.
 #[test]
 fn n1_counters_only_grow() {
     on_every_selector(|kind| {

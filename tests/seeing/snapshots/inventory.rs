@@ -312,7 +312,7 @@ fn o4_runs_are_counted_and_ages_are_in_ticks() {
         }
         let late = el.call_later(HOUR, |_, ()| {});
         assert_eq!(of(&el, late.into()), (0, 0));
-        el.set_background(late); // the flag lies beside the age
+        el.set_background(late); // the flag is stored next to the age
         el.tick(Some(Duration::ZERO)).unwrap();
         assert_eq!(of(&el, late.into()), (1, 0));
         assert!(!el.is_foreground(late));

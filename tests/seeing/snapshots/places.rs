@@ -124,7 +124,7 @@ fn o17_an_accepted_descriptor_has_the_place_of_its_listener() {
     });
 }
 
-/// The place goes with the source. A loop that is gone has taken it along.
+/// The place moves with the source: after the end of the first loop it is still known.
 #[test]
 fn o17_a_descriptor_keeps_its_place_in_another_loop() {
     on_every_selector(|kind| {

@@ -346,7 +346,7 @@ fn o9_the_lines_of_packets() {
 }
 
 #[test]
-fn o9_the_lines_of_copies_and_lines() {
+fn o9_the_lines_of_copies_and_of_reading_lines() {
     on_every_selector(|kind| {
         check(kind, "copy", async {
             let ((reader, _writer), (ours, _theirs)) = (empty(), silent());

@@ -216,7 +216,7 @@ fn o13_a_descriptor_can_wake_the_loop() {
             el.spawn(reader).detach();
             write_later(theirs);
         });
-        // A descriptor that no code waits for cannot.
+        // A descriptor that no code waits for cannot wake the loop.
         let (mut el, _clock) = simulated(kind, ());
         let (ours, _theirs) = pair();
         let watcher = el.add_reader(ours, |_, (), _| Ok(())).unwrap();
@@ -364,7 +364,7 @@ fn o13_a_waker_in_a_thread_can_wake_the_loop() {
     });
 }
 
-/// A channel of another crate keeps wakers too, so the answer is careful: it sleeps.
+/// `tick`, `run_until_stalled` and `run_forever` do not return `Error::Stalled`.
 #[test]
 fn o13_other_runs_do_not_check() {
     on_every_selector(|kind| {
