@@ -92,7 +92,7 @@ impl<P> Endpoint<P> {
         if readiness.contains(Readiness::INVALID) {
             shared.fail(Error::closed_while_watched(shared.fd));
         }
-        if shared.has(Flags::UNANNOUNCED) && !shared.has(Flags::DONE) {
+        if shared.must_announce() {
             shared.unset(Flags::UNANNOUNCED);
             let made = self.protocol.connection_made(cx.el, cx.state, cx.endpoint);
             cx.finish(made);

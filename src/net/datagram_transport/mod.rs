@@ -228,18 +228,18 @@ impl DatagramTransport {
         !self.state.has(Flags::NO_READ)
     }
 
-    /// Closes the endpoint after the queue is sent. Received datagrams are dropped. If sending
-    /// takes more than a minute, as with a Unix receiver that does not read, the rest of the queue
-    /// is dropped with the error [`TimedOut`](crate::Error::TimedOut).
+    /// Closes the endpoint after the queue is sent, and the errors of its datagrams were passed to
+    /// [`error_received`](super::DatagramProtocol::error_received). Received datagrams are dropped.
+    ///
+    /// If sending takes more than a minute, as with a Unix receiver that does not read, the rest of
+    /// the queue is dropped with the error [`TimedOut`](crate::Error::TimedOut).
     pub fn close(&self) {
         self.state.close();
     }
 
-    /// Closes the endpoint at once, and drops the queue.
+    /// Closes the endpoint at once. The queue and the errors of sent datagrams are dropped.
     pub fn abort(&self) {
-        if !self.state.has(Flags::DONE) {
-            self.state.end();
-        }
+        self.state.abort();
     }
 
     /// Returns true if the endpoint is closing or over.

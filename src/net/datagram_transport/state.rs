@@ -209,6 +209,12 @@ impl EndpointState {
             || self.crossed_mark().is_some()
     }
 
+    /// Returns true if `connection_made` comes next. An endpoint that is over gets it only before
+    /// errors.
+    pub(in crate::net) fn must_announce(&self) -> bool {
+        self.has(Flags::UNANNOUNCED) && (!self.has(Flags::DONE) || !self.errors.borrow().is_empty())
+    }
+
     /// Returns true if a run has received datagrams and has nothing else to do.
     #[inline]
     pub(in crate::net) fn is_quiet(&self) -> bool {
@@ -262,6 +268,14 @@ impl EndpointState {
         self.sync_interest();
     }
 
+    /// Ends the endpoint at once. The queue is dropped, and so are errors that were not passed on.
+    pub(in crate::net) fn abort(&self) {
+        self.errors.borrow_mut().clear();
+        if !self.has(Flags::DONE) {
+            self.end();
+        }
+    }
+
     /// Drops the queue if closing has taken too long.
     pub(in crate::net) fn check_close_limit(&self) {
         let Some(timer) = self.close_timer.get() else { return };
@@ -288,7 +302,6 @@ impl EndpointState {
         self.set(Flags::DONE);
         self.end_backoff();
         self.queue.borrow_mut().clear();
-        self.errors.borrow_mut().clear();
         self.drop_rest();
         for timer in [&self.backoff_timer, &self.close_timer] {
             if let Some(timer) = timer.take() {
@@ -310,6 +323,7 @@ impl EndpointState {
     pub(in crate::net) fn detach(&self) {
         self.set(Flags::RUNNING | Flags::LOST); // Prevents another entry in the ready deque.
         self.stop_events();
+        self.errors.borrow_mut().clear();
         drop(self.socket.take());
     }
 

@@ -193,6 +193,48 @@ fn m5_each_error_is_passed_on_once_and_none_after_the_end() {
     });
 }
 
+/// Datagrams that the kernel refuses at once, and at the end of the queue of a closing endpoint.
+#[test]
+fn m5_errors_are_passed_on_before_a_closed_endpoint_is_lost() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        let (log, wrong) = (Log::default(), "127.0.0.1:0".parse().unwrap());
+        let endpoint = el.bind_datagram_with("127.0.0.1:0", Logging(log.clone())).unwrap();
+        endpoint.send_to(b"x", &wrong);
+        endpoint.close();
+        el.run().unwrap();
+        assert_eq!(take(&log), ["made", "error InvalidInput", "lost"]);
+
+        let (endpoint, theirs) = full(&el, &log);
+        endpoint.close();
+        tick(&mut el);
+        drop(theirs); // The queue is refused.
+        el.run().unwrap();
+        let log = take(&log);
+        assert_eq!((&log[0][..], &log[log.len() - 1][..]), ("made", "lost"));
+        assert!(log[1].starts_with("error "), "{log:?}");
+    });
+}
+
+#[test]
+fn m5_an_aborted_endpoint_passes_no_error_on() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        let (log, wrong) = (Log::default(), "127.0.0.1:0".parse().unwrap());
+        for is_closing in [false, true] {
+            let endpoint = el.bind_datagram_with("127.0.0.1:0", Logging(log.clone())).unwrap();
+            tick(&mut el);
+            endpoint.send_to(b"x", &wrong);
+            if is_closing {
+                endpoint.close();
+            }
+            endpoint.abort();
+            el.run().unwrap();
+            assert_eq!(take(&log), ["made", "lost"]);
+        }
+    });
+}
+
 #[test]
 fn m5_errors_outside_of_callbacks_cause_one_run() {
     on_every_selector(|kind| {
