@@ -222,9 +222,12 @@ impl<S> LoopHandle<S> {
         match source {
             Source::Soon | Source::Signal(_) | Source::Child(_) | Source::Hook(Hook::Idle) => true,
             Source::Hook(Hook::Prepare | Hook::Check) => false,
-            Source::Timer(timer) | Source::Interval(timer) => core.is_armed(timer),
+            Source::Timer(timer) | Source::Interval(timer) => {
+                core.is_armed(timer) || core.is_due(source)
+            }
             Source::WallTimer(_) | Source::BootTimer(_) | Source::Schedule(_) => {
-                source.clock_slot().is_some_and(|slot| core.timebases.deadline(slot).is_some())
+                let is_armed = |slot| core.timebases.deadline(slot).is_some();
+                source.clock_slot().is_some_and(is_armed) || core.is_due(source)
             }
             Source::Watch(watcher) => !core.watchers.borrow().interest(watcher, key).is_empty(),
             Source::Stream(watcher) => core.watchers.borrow().is_wanted(watcher, key),

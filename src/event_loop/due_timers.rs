@@ -5,6 +5,7 @@ use std::time::Duration;
 use mainspring_sys::Readiness;
 
 use super::loop_core::LoopCore;
+use super::source::Source;
 use super::task_port::TaskLayer;
 use crate::handle::Key;
 use crate::timers::TimerSlot;
@@ -92,6 +93,14 @@ impl LoopCore {
         }
         if due.comparison {
             self.feed_timebases(tasks);
+        }
+    }
+
+    /// Returns true if the timer of `source` was due, and its callback has not run yet.
+    pub(crate) fn is_due(&self, source: Source) -> bool {
+        match source {
+            Source::Timer(timer) | Source::Interval(timer) => self.timers.borrow().is_fed(timer),
+            _ => source.clock_slot().is_some_and(|slot| self.timebases.is_fed(slot)),
         }
     }
 

@@ -101,16 +101,12 @@ impl<S> LoopHandle<S> {
     ) -> Entry {
         let core = self.core();
         let facts = callback.callback.as_ref().map(Callback::facts).unwrap_or_default();
+        let is_due = core.is_due(callback.source);
         let can_be_called = self.can_be_called(key, callback.source);
         let state = match callback.source {
             _ if facts.is_running || core.current.get() == key => EntryState::Running,
             _ if is_queued => EntryState::Pending,
-            Source::Timer(timer) if core.timers.borrow().is_fed(timer) => EntryState::Pending,
-            source @ (Source::WallTimer(_) | Source::BootTimer(_))
-                if source.clock_slot().is_some_and(|slot| core.timebases.is_fed(slot)) =>
-            {
-                EntryState::Pending
-            }
+            _ if is_due => EntryState::Pending,
             Source::Hook(_) => EntryState::Waiting,
             _ if can_be_called => EntryState::Waiting,
             _ => EntryState::Paused,

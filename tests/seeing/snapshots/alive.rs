@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mainspring::snapshot::{EntryKind, EntryState};
 use mainspring::{EventLoop, Interest, sleep};
@@ -112,6 +112,30 @@ fn o3_a_timer_that_is_due_is_pending() {
         let snapshot = el.state().as_ref().unwrap();
         // The first one has left its slot, because it runs only once.
         assert_eq!(only(snapshot, EntryKind::Timer).state(), EntryState::Pending);
+    });
+}
+
+/// An interval is armed again when it runs, a schedule too: until then `run` waits for them.
+#[test]
+fn o3_an_interval_and_a_schedule_that_are_due_keep_the_loop_alive() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = simulated(kind, Vec::new());
+        let first = el.call_later(HOUR, |el, seen: &mut Vec<_>| {
+            seen.extend(el.snapshot().keeps_alive().map(|entry| (entry.kind(), entry.state())));
+            el.stop();
+        });
+        let interval = el.call_every(HOUR, |_, _| {}).unwrap();
+        let hourly = |now: SystemTime| Some(now + HOUR);
+        let schedule = el.call_on_wall_schedule(hourly, |_, _| {}).unwrap();
+        el.run_until_stalled().unwrap();
+        clock.advance(HOUR);
+        el.call_soon(move |el, _| {
+            assert!(el.keeps_running(interval) && el.keeps_running(schedule));
+            assert!(!el.set_name(first, "") || el.keeps_running(first));
+        });
+        el.run().unwrap();
+        let due = (EntryKind::Timer, EntryState::Pending);
+        assert_eq!(*el.state(), [due, due]);
     });
 }
 
