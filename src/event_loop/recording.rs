@@ -26,7 +26,7 @@ impl<S> LoopHandle<S> {
 impl LoopCore {
     /// Opens the tape, or reports why it cannot be opened.
     pub(crate) fn open_tape(&self, recorder: &Recorder, location: &'static Location<'static>) {
-        match Recording::open(recorder) {
+        match Recording::open(recorder, || self.timeline.now_nanos()) {
             Ok(recording) => _ = self.tape.set(recording),
             Err(source) => {
                 let error = Error::Create { part: "tape", source };

@@ -17,7 +17,7 @@ use super::layout;
 ///
 /// It also holds the places, 64 KiB of text. At most half of that is for
 /// [names](crate::LoopHandle::set_name), about 600: a turn with a further name has the place
-/// without it.
+/// without it. Of a name longer than 256 bytes it has the end.
 ///
 /// [The program `mainspring`](crate::guide::the_program_mainspring) reads the tape from outside.
 ///
@@ -61,6 +61,9 @@ impl Recorder {
     /// mode 0600. An existing file of this name is first renamed, with the suffix `.old`, so the
     /// tape of a crash survives a restart; the file system needs room for both. A process with
     /// elevated privileges (set-user-ID) does not record.
+    ///
+    /// The file may be renamed or removed while the loop runs, but not truncated: the kernel then
+    /// ends the process with SIGBUS (mmap(2)). So exclude it from log rotation by truncating.
     ///
     /// ```
     /// use mainspring::{EventLoop, Recorder, Tape};

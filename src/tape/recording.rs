@@ -46,6 +46,9 @@ impl Start {
 /// Number of places that are found without a map.
 const CACHED: usize = 256;
 
+/// Maximum length of a name, in bytes.
+const LONGEST_NAME: usize = 256;
+
 type PlaceKey = (*const Location<'static>, Option<Rc<str>>);
 
 /// A tape that is being written.
@@ -75,13 +78,19 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Opens a tape for a loop that starts now.
-    pub(crate) fn open(recorder: &Recorder) -> io::Result<Recording> {
+    /// Opens a tape. `elapsed` returns the time since the start of the loop, in nanoseconds.
+    pub(crate) fn open(
+        recorder: &Recorder,
+        elapsed: impl FnOnce() -> u64,
+    ) -> io::Result<Recording> {
         let memory = recorder.open()?;
+        // Read now: a large file takes longer to create than most callbacks run.
+        let elapsed = elapsed();
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let started = (since_1970.as_nanos() as u64).saturating_sub(elapsed);
         let words = memory.words();
-        words[layout::STARTED].store(since_1970.as_nanos() as u64, Relaxed);
-        words[layout::ORIGIN].store(now(), Relaxed);
+        words[layout::STARTED].store(started, Relaxed);
+        words[layout::ORIGIN].store(now().saturating_sub(elapsed / 1000), Relaxed);
         begin_header(words, recorder.capacity());
         Ok(Recording {
             memory: Arc::new(memory),
@@ -286,7 +295,7 @@ impl Recording {
         location: &'static Location<'static>,
         name: Option<Rc<str>>,
     ) -> u16 {
-        let key = (ptr::from_ref(location), name);
+        let key = (ptr::from_ref(location), name.map(shortened));
         if let Some(number) = self.places.borrow().get(&key) {
             return *number;
         }
@@ -332,6 +341,13 @@ impl Recording {
         self.latest.set(time);
         time
     }
+}
+
+/// Returns the end of a long name, which leaves room for others.
+fn shortened(name: Rc<str>) -> Rc<str> {
+    let Some(start) = name.len().checked_sub(LONGEST_NAME) else { return name };
+    let end = (start..=name.len()).find_map(|at| name.get(at..));
+    end.unwrap_or_default().into()
 }
 
 /// Completes the header of a tape, which makes it readable.

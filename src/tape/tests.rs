@@ -66,7 +66,7 @@ fn r2_times_of_more_than_one_epoch_grow() {
 
 #[test]
 fn r1_places_with_one_slot_in_the_cache_are_told_apart() {
-    let recording = Recording::open(&Recorder::ring(16)).unwrap();
+    let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
     let location = Location::caller();
     let copies: Vec<&'static Location<'static>> =
         (0..600).map(|_| &*Box::leak(Box::new(*location))).collect();
@@ -78,7 +78,7 @@ fn r1_places_with_one_slot_in_the_cache_are_told_apart() {
 
 #[test]
 fn r1_a_full_table_gives_no_number_twice() {
-    let recording = Recording::open(&Recorder::ring(16)).unwrap();
+    let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
     let location = Location::caller();
     let number = || recording.place(Box::leak(Box::new(*location)));
     let numbers: Vec<u16> = (0..3000).map(|_| number()).collect();
@@ -90,7 +90,7 @@ fn r1_a_full_table_gives_no_number_twice() {
 /// A clock of the user may go back. The tape does not.
 #[test]
 fn r2_times_do_not_go_back() {
-    let recording = Recording::open(&Recorder::ring(16)).unwrap();
+    let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
     for time in [5, 9, 7, 8, 10] {
         let start = Start { kind: TurnKind::Soon, id: TurnId::NONE, place: 0, cause: Reason::LOOP };
         recording.begin(time, 0, start);

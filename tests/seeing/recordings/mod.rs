@@ -3,6 +3,7 @@
 mod black_box;
 mod exports;
 mod pictures;
+mod places;
 mod traces;
 mod turns;
 

@@ -157,52 +157,6 @@ fn r1_messages_come_from_threads() {
 }
 
 #[test]
-fn r1_a_name_is_in_front_of_its_place() {
-    on_every_selector(|kind| {
-        let mut el = recorded(kind, Recorder::ring(64), ());
-        let timer = el.call_later(Duration::from_secs(1), |_, ()| {});
-        assert!(el.set_name(timer, "hourly"));
-        el.run().unwrap();
-        assert!(callbacks(&el.tape().unwrap())[0].place.starts_with("hourly ("));
-    });
-}
-
-#[test]
-fn r1_a_place_is_one_line_of_text() {
-    on_every_selector(|kind| {
-        let mut el = recorded(kind, Recorder::ring(64), ());
-        let timer = el.call_later(Duration::from_secs(1), |_, ()| {});
-        assert!(el.set_name(timer, "a\nb\u{1b}[31m"));
-        el.run().unwrap();
-        let place = callbacks(&el.tape().unwrap())[0].place.to_string();
-        assert!(place.starts_with("a\\nb\\u{1b}[31m ("), "{place:?}");
-    });
-}
-
-/// A daemon that names each connection has more names than a tape has room for.
-#[test]
-fn r1_names_leave_room_for_the_places_of_the_program() {
-    on_every_selector(|kind| {
-        let mut el = recorded(kind, Recorder::ring(4096), ());
-        let line = line!() + 2;
-        for number in 0..3000 {
-            let named = el.call_soon(|_, ()| {});
-            assert!(el.set_name(named, &format!("connection {number}")));
-        }
-        el.run().unwrap();
-        el.call_soon(|_, ()| {});
-        el.run().unwrap();
-        let turns = callbacks(&el.tape().unwrap());
-        let plain = format!("{}:{line}", file!());
-        assert_eq!(*turns[0].place, *format!("connection 0 ({plain})"));
-        let named = turns.iter().filter(|turn| turn.place.starts_with("connection ")).count();
-        assert!((300..1500).contains(&named), "{named} names");
-        assert!(turns[named..3000].iter().all(|turn| *turn.place == *plain));
-        assert_eq!(*turns[3000].place, *format!("{}:{}", file!(), line + 4));
-    });
-}
-
-#[test]
 fn r1_signals_processes_and_hooks_are_kinds_of_their_own() {
     on_every_selector(|kind| {
         let mut el = recorded(kind, Recorder::ring(64), ());
