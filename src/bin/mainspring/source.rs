@@ -103,10 +103,20 @@ fn of_process(pid: u32) -> Result<Vec<Source>, Failure> {
     let (own, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, is_own)| *is_own);
     let chosen = if own.is_empty() { others } else { own };
     if chosen.is_empty() {
-        let text = "has no tape; its loop needs a Recorder";
+        let text = match has_ended(pid) {
+            true => "has ended; name the file of its tape",
+            false => "has no tape; its loop needs a Recorder",
+        };
         return Err(Failure::Run(format!("process {pid} {text}")));
     }
     Ok(chosen.into_iter().map(|(source, _)| source).collect())
+}
+
+/// Returns true for a process that its parent has not waited for yet, which has no memory: the
+/// state of proc(5) follows the name in parentheses.
+fn has_ended(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['Z', 'X']))
 }
 
 /// Returns the tapes of a process, and for each if its loop was created by this process.

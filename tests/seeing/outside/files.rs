@@ -11,6 +11,7 @@ use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Recorder, Tape};
 use proptest::prelude::*;
 
+use super::stuck::has_proc;
 use super::{Temporary, output, program, run, texts};
 use crate::support::cases;
 
@@ -139,6 +140,24 @@ fn r9_what_cannot_be_read_is_an_error() {
     let (code, _, text) = run(&["trace", path.text(), "--svg", to]);
     let expected = format!("mainspring: cannot write {to}: No such file or directory\n");
     assert!(code == 1 && (text == expected || text.contains("Permission denied")), "{text}");
+}
+
+/// A process that was killed, and that its parent has not waited for.
+#[test]
+fn r9_a_process_that_has_ended_is_not_one_without_a_recorder() {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+    if !has_proc() {
+        return;
+    }
+    let mut child = Command::new("true").spawn().unwrap();
+    let pid = child.id().to_string();
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    waitid(WaitId::Pid(Pid::from_child(&child)), ended).unwrap();
+    let (code, out, text) = run(&["ps", &pid]);
+    child.wait().unwrap();
+    let expected = format!("mainspring: process {pid} has ended; name the file of its tape\n");
+    assert_eq!((code, out, text), (1, String::new(), expected));
 }
 
 /// A limit of the file size fails like a full disk, if its signal is ignored.

@@ -9,7 +9,7 @@ use super::{Temporary, Victim, be_victim, output, program, run, stuck_place, wai
 use crate::support::on_every_selector;
 
 /// Returns true on systems that show the descriptors of processes.
-fn has_proc() -> bool {
+pub fn has_proc() -> bool {
     let has =
         std::fs::read_dir("/proc/self/fd").is_ok() && std::fs::read("/proc/self/maps").is_ok();
     if !has {
