@@ -22,7 +22,8 @@ impl<S> LoopHandle<S> {
     /// has passed, the callback runs in the next tick.
     ///
     /// The timer follows steps of the clock, by an administrator or by NTP, and includes the time
-    /// during which the machine is suspended.
+    /// during which the machine is suspended. A time before 1970 counts as 1970, and a deadline
+    /// after the year 2553 never comes.
     ///
     /// # How steps are noticed
     ///
