@@ -24,7 +24,7 @@ fn planted_symbols_are_found() {
 }
 
 #[test]
-fn every_row_has_a_counterpart() {
+fn g11_every_row_has_a_counterpart() {
     for library in LIBRARIES {
         for line in page(library).lines().filter(|line| line.starts_with("| `")) {
             let columns: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();

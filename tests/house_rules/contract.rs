@@ -31,14 +31,44 @@ fn planted_ids_are_found() {
     assert_eq!(found("/// P4\nfn q1_p3_a() {} fn w2_q7_b() {}", ""), unknown);
 }
 
+/// The folders of the tests of the contract.
+const CONTRACT: [&str; 4] = ["tests/contract/", "tests/daemon/", "tests/seeing/", "tests/guide/"];
+
+fn tests_of_the_contract() -> impl Iterator<Item = Source> {
+    let is_contract = |source: &Source| CONTRACT.iter().any(|it| source.path.starts_with(it));
+    tests().into_iter().filter(is_contract)
+}
+
 /// The first comment of a file of tests names the promises or the section that it is about.
 #[test]
 fn test_files_name_their_promises() {
-    let folders = ["tests/contract/", "tests/daemon/", "tests/seeing/", "tests/guide/"];
-    let is_contract = |source: &Source| folders.iter().any(|it| source.path.starts_with(it));
-    let contract = tests().into_iter().filter(is_contract);
-    let found: Vec<_> = contract.filter(names_no_promise).map(|source| source.path).collect();
-    assert_none(&found);
+    let found = tests_of_the_contract().filter(names_no_promise);
+    assert_none(&found.map(|source| source.path).collect::<Vec<_>>());
+}
+
+#[test]
+fn test_names_begin_with_a_promise() {
+    assert_none(&tests_of_the_contract().flat_map(|it| unpromised(&it)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_planted_test_without_a_promise_is_found() {
+    let text = "#[test]\nfn q1_a() {}\n#[test]\n#[cfg(a)]\nfn p3_b() {}\n#[test]\nfn planted_c() {}\nfn d() {}";
+    let source = Source { path: "tests/planted.rs".into(), text: text.into() };
+    assert_eq!(unpromised(&source), ["tests/planted.rs: `p3_b` begins with no promise"]);
+}
+
+/// The tests with a name that begins with no promise; that of a check may begin with `planted`.
+fn unpromised(source: &Source) -> Vec<String> {
+    let code = source.code();
+    let after = code.split("#[test]").skip(1).filter_map(|rest| rest.split_once("fn "));
+    let names = after.filter_map(|(_, rest)| rest.split('(').next().map(str::trim));
+    let is_named = |name: &str| {
+        let first = name.split('_').next().unwrap_or_default().to_uppercase();
+        first == "PLANTED" || is_id(&first) && !first.starts_with('P')
+    };
+    let found = names.filter(|name| !is_named(name));
+    found.map(|name| format!("{}: `{name}` begins with no promise", source.path)).collect()
 }
 
 #[test]

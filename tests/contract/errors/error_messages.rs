@@ -1,4 +1,4 @@
-//! Error messages and the source locations that they name (docs/contract.md, W7 and Q7).
+//! Error messages and the source locations that they name (docs/contract.md, W12).
 
 use std::cell::RefCell;
 use std::future::pending;
@@ -12,10 +12,10 @@ use mainspring::{CancelScope, Error, EventLoop, race_all, sleep, spawn, timeout,
 
 use crate::support::process::alone_as;
 
-/// README: the error of an address in use names the address, also when `main` fails and prints it
+/// README: the error of an address in use names the address, even when `main` fails and prints it
 /// with `Debug`.
 #[test]
-fn an_address_in_use_is_named_in_display_and_debug() {
+fn w12_an_address_in_use_is_named_in_display_and_debug() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -40,7 +40,7 @@ fn an_address_in_use_is_named_in_display_and_debug() {
 struct Repeating(#[from] io::Error);
 
 #[test]
-fn a_cause_is_printed_once() {
+fn w12_a_cause_is_printed_once() {
     let cause = || io::Error::other("X");
     assert_eq!(Error::other(Repeating(cause())).chain(), "IO error: X");
     let connect =
@@ -49,15 +49,15 @@ fn a_cause_is_printed_once() {
 }
 
 #[test]
-fn a_failed_lookup_has_an_error_kind() {
+fn w12_a_failed_lookup_has_an_error_kind() {
     let mut el = EventLoop::new().unwrap();
     let failed = el.run_until_complete(lookup_host("[fe80::1%no-such-interface]:80")).unwrap();
     assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::NotFound);
 }
 
 #[test]
-fn an_invalid_environment_variable_is_a_setting_error() {
-    let name = "errors::error_messages::an_invalid_environment_variable_is_a_setting_error";
+fn w12_an_invalid_environment_variable_is_a_setting_error() {
+    let name = "errors::error_messages::w12_an_invalid_environment_variable_is_a_setting_error";
     for (variable, value) in [
         ("MAINSPRING_DEBUG", "maybe"),
         ("MAINSPRING_DEBUG", "true"),
@@ -105,8 +105,8 @@ fn is_here(place: &str, line: u32) -> bool {
 }
 
 #[test]
-fn calls_without_a_loop_panic_at_the_callers_line() {
-    let name = "errors::error_messages::calls_without_a_loop_panic_at_the_callers_line";
+fn w12_calls_without_a_loop_panic_at_the_callers_line() {
+    let name = "errors::error_messages::w12_calls_without_a_loop_panic_at_the_callers_line";
     let check = || {
         let second = std::time::Duration::from_secs(1);
         let places = [
@@ -138,7 +138,7 @@ fn calls_without_a_loop_panic_at_the_callers_line() {
 /// These calls panic inside a future that is awaited elsewhere, so the message contains the
 /// location of the call.
 #[test]
-fn q7_a_timeout_without_a_loop_panics_with_the_callers_line() {
+fn w12_a_timeout_without_a_loop_panics_with_the_callers_line() {
     let second = Duration::from_secs(1);
     let never = pending::<()>;
     let scope = || CancelScope::new().timeout(second);

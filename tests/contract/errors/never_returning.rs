@@ -79,7 +79,7 @@ fn w9_a_callback_of_a_descriptor_may_never_return() {
 }
 
 #[test]
-fn an_exception_handler_may_never_return() {
+fn w9_an_exception_handler_may_never_return() {
     each(|el| {
         el.set_exception_handler(|_, (), _| stand_in_for_exit());
         el.call_soon(|_, ()| -> mainspring::Result<()> { Err(mainspring::Error::Closed) });

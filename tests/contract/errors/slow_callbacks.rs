@@ -1,5 +1,5 @@
 //! Reports of slow callbacks in debug mode, with the source location of their registration
-//! (docs/contract.md, Q5 and F1).
+//! (docs/contract.md, E10).
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn loop_with_reports(debug: Option<bool>) -> (EventLoop<Reports>, SimClock) {
 }
 
 #[test]
-fn a_slow_callback_is_reported_with_its_location_and_name() {
+fn e10_a_slow_callback_is_reported_with_its_location_and_name() {
     let (mut el, clock) = loop_with_reports(Some(true));
     let (busy, busier) = (clock.clone(), clock.clone());
     let soon = el.call_soon(move |_, _| busy.advance(100 * MILLI));
@@ -57,7 +57,7 @@ thread_local! {
 /// A slow closure from another thread is reported with the location of the `call_soon` that sent
 /// it.
 #[test]
-fn a_slow_closure_of_another_thread_is_reported_with_its_location() {
+fn e10_a_slow_closure_of_another_thread_is_reported_with_its_location() {
     let (mut el, clock) = loop_with_reports(Some(true));
     let remote = el.remote().background();
     CLOCK.set(Some(clock)); // The closure is `Send`, so it cannot own the clock.
@@ -72,7 +72,7 @@ fn a_slow_closure_of_another_thread_is_reported_with_its_location() {
 }
 
 #[test]
-fn a_callback_below_the_limit_is_not_reported() {
+fn e10_a_callback_below_the_limit_is_not_reported() {
     let (mut el, clock) = loop_with_reports(Some(true));
     el.call_soon(move |_, _| clock.advance(100 * MILLI - Duration::from_nanos(1)));
     el.run().unwrap();
@@ -80,7 +80,7 @@ fn a_callback_below_the_limit_is_not_reported() {
 }
 
 #[test]
-fn the_builder_sets_the_limit() {
+fn e10_the_builder_sets_the_limit() {
     let clock = SimClock::new();
     let builder = EventLoop::builder().clock(clock.clone()).debug(true);
     let mut el = builder.slow_callback_duration(MILLI).build_with(0).unwrap();
@@ -91,7 +91,7 @@ fn the_builder_sets_the_limit() {
 }
 
 #[test]
-fn callbacks_are_timed_in_debug_mode_only() {
+fn e10_callbacks_are_timed_in_debug_mode_only() {
     let (mut el, clock) = loop_with_reports(Some(false));
     el.call_soon(move |_, _| clock.advance(1000 * MILLI));
     el.run().unwrap();
@@ -99,7 +99,7 @@ fn callbacks_are_timed_in_debug_mode_only() {
 }
 
 #[test]
-fn the_environment_enables_debug_mode() {
+fn e10_the_environment_enables_debug_mode() {
     let reports = |value| {
         let body = || {
             let (mut el, clock) = loop_with_reports(None);
@@ -107,7 +107,7 @@ fn the_environment_enables_debug_mode() {
             el.run().unwrap();
             println!("{} reports", el.state().len());
         };
-        let name = "errors::slow_callbacks::the_environment_enables_debug_mode";
+        let name = "errors::slow_callbacks::e10_the_environment_enables_debug_mode";
         let output = alone_as(name, body, |mut child| {
             child.env("MAINSPRING_DEBUG", value);
             child
@@ -123,14 +123,14 @@ fn the_environment_enables_debug_mode() {
 /// The default handler prints one line to standard error with the callback, its location and the
 /// error.
 #[test]
-fn the_default_handler_prints_one_line() {
+fn w9_the_default_handler_prints_one_line() {
     let body = || {
         let mut el = EventLoop::new().unwrap();
         let handle = el.call_soon(|_, _| Err(Error::other("no luck")));
         el.set_name(handle, "lottery");
         el.run().unwrap();
     };
-    let name = "errors::slow_callbacks::the_default_handler_prints_one_line";
+    let name = "errors::slow_callbacks::w9_the_default_handler_prints_one_line";
     let Some(output) = alone_as(name, body, |child| child) else { return };
     let text = String::from_utf8(output.stderr).unwrap();
     let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("mainspring: ")).collect();

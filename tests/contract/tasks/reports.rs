@@ -138,7 +138,7 @@ fn f8_a_report_names_the_task_its_location_and_its_error() {
 }
 
 #[test]
-fn f1_a_slow_task_is_reported_with_its_location_and_name() {
+fn e10_a_slow_task_is_reported_with_its_location_and_name() {
     let (mut el, clock, reports) = loop_with_reports(true);
     let busy = clock.clone();
     let (line, task) = (line!(), el.spawn(slow(busy)));
