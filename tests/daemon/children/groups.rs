@@ -36,6 +36,21 @@ fn c8_a_child_that_ignores_term_is_killed_at_the_deadline() {
 }
 
 #[test]
+fn c8_a_child_gets_term_at_once() {
+    with_default_signals("children::groups::c8_a_child_gets_term_at_once", || {
+        on_every_watch(|selector, kind| {
+            let mut el = event_loop(selector, kind, ());
+            let status = el.run_until_complete(async {
+                let child = Child::spawn(sleeper())?.kill_on_drop(true);
+                child.kill_after(Duration::from_secs(3600))?;
+                child.wait().await
+            });
+            assert_eq!(status.unwrap().unwrap().signal(), Some(15));
+        });
+    });
+}
+
+#[test]
 fn c8_a_group_dies_with_its_leader_and_after_it() {
     with_default_signals("children::groups::c8_a_group_dies_with_its_leader_and_after_it", || {
         on_every_watch(|selector, kind| {
