@@ -1,4 +1,4 @@
-//! Limits for tasks that accept: the number of connections, and time (docs/contract.md, S4).
+//! Limits for tasks that accept: the number of connections, and time (docs/contract.md, S8).
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -106,7 +106,7 @@ impl Full {
 }
 
 #[test]
-fn s4_tasks_accept_no_more_than_the_limit_until_a_stream_is_dropped() {
+fn s8_tasks_accept_no_more_than_the_limit_until_a_stream_is_dropped() {
     on_every_selector(|kind| {
         let mut full = Full::new(kind, 2, 5);
         full.assert_stays(2);
@@ -124,7 +124,7 @@ fn s4_tasks_accept_no_more_than_the_limit_until_a_stream_is_dropped() {
 }
 
 #[test]
-fn s4_a_limit_can_be_lowered_and_raised_while_tasks_accept() {
+fn s8_a_limit_can_be_lowered_and_raised_while_tasks_accept() {
     on_every_selector(|kind| {
         let mut full = Full::new(kind, 3, 9);
         full.listener.set_max_connections(1); // Closes no stream.
@@ -145,7 +145,7 @@ fn s4_a_limit_can_be_lowered_and_raised_while_tasks_accept() {
 }
 
 #[test]
-fn s4_streams_that_were_accepted_before_the_limit_was_set_count() {
+fn s8_streams_that_were_accepted_before_the_limit_was_set_count() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());
         let (listener, address, kept) = tcp();
@@ -164,7 +164,7 @@ fn s4_streams_that_were_accepted_before_the_limit_was_set_count() {
 }
 
 #[test]
-fn s4_halves_count_as_one_stream_until_both_are_dropped() {
+fn s8_halves_count_as_one_stream_until_both_are_dropped() {
     on_every_selector(|kind| {
         let mut full = Full::new(kind, 1, 3);
         let (reader, writer) = full.take().into_split();
@@ -182,7 +182,7 @@ fn s4_halves_count_as_one_stream_until_both_are_dropped() {
 }
 
 #[test]
-fn s4_a_stream_taken_out_of_the_loop_does_not_count() {
+fn s8_a_stream_taken_out_of_the_loop_does_not_count() {
     on_every_selector(|kind| {
         let mut full = Full::new(kind, 1, 3);
         let mut client = full.clients.remove(0);
@@ -197,7 +197,7 @@ fn s4_a_stream_taken_out_of_the_loop_does_not_count() {
 }
 
 #[test]
-fn s4_tasks_that_accept_from_one_listener_share_its_limit() {
+fn s8_tasks_that_accept_from_one_listener_share_its_limit() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());
         let (listener, address, kept) = tcp();
@@ -221,7 +221,7 @@ fn s4_tasks_that_accept_from_one_listener_share_its_limit() {
 
 /// A result that is ready wins over a cancellation, so the cancelled task may get the stream too.
 #[test]
-fn s4_a_task_cancelled_while_it_accepts_frees_its_place() {
+fn s8_a_task_cancelled_while_it_accepts_frees_its_place() {
     on_every_selector(|kind| {
         for is_woken in [true, false] {
             let mut full = Full::new(kind, 1, 3);
@@ -251,7 +251,7 @@ fn s4_a_task_cancelled_while_it_accepts_frees_its_place() {
 type Accept = Pin<Box<dyn Future<Output = Result<(TcpStream, SocketAddr)>>>>;
 
 #[test]
-fn s4_a_woken_accept_that_is_dropped_leaves_its_place_to_the_next() {
+fn s8_a_woken_accept_that_is_dropped_leaves_its_place_to_the_next() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());
         let (listener, address, kept) = tcp();
@@ -279,7 +279,7 @@ fn s4_a_woken_accept_that_is_dropped_leaves_its_place_to_the_next() {
 }
 
 #[test]
-fn s4_accepts_that_time_out_at_the_limit_use_no_place() {
+fn s8_accepts_that_time_out_at_the_limit_use_no_place() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (listener, address, _) = tcp();
@@ -303,7 +303,7 @@ fn s4_accepts_that_time_out_at_the_limit_use_no_place() {
 }
 
 #[test]
-fn s4_a_unix_listener_has_the_same_limit() {
+fn s8_a_unix_listener_has_the_same_limit() {
     on_every_selector(|kind| {
         let path = short_dir().join(format!("mainspring-limit-{}-{kind}", std::process::id()));
         let (mut el, clock) = simulated(kind, ());
@@ -337,7 +337,7 @@ fn s4_a_unix_listener_has_the_same_limit() {
 
 /// Streams may outlive their listener and their loop.
 #[test]
-fn s4_streams_that_outlive_their_listener_close_normally() {
+fn s8_streams_that_outlive_their_listener_close_normally() {
     on_every_selector(|kind| {
         let Full { mut el, listener, kept, mut clients, .. } = Full::new(kind, 2, 2);
         let mut streams = kept.take();
@@ -354,7 +354,7 @@ fn s4_streams_that_outlive_their_listener_close_normally() {
 
 /// Idle limit of a task: a timeout around each read. When it ends, the next client is accepted.
 #[test]
-fn s4_a_timeout_around_each_read_is_an_idle_limit() {
+fn s8_a_timeout_around_each_read_is_an_idle_limit() {
     async fn serve(stream: TcpStream) -> Result<()> {
         loop {
             let chunk = timeout(30 * SECOND, stream.read_chunk()).await??;

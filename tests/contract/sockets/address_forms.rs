@@ -1,4 +1,4 @@
-//! Values that convert to an address, the same for callbacks and tasks (docs/contract.md, S5).
+//! Values that convert to an address, the same for callbacks and tasks (docs/contract.md, S6).
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -23,7 +23,7 @@ fn same(forms: Vec<std::io::Result<Address>>) {
 }
 
 #[test]
-fn s5_all_forms_convert_to_the_same_address() {
+fn s6_all_forms_convert_to_the_same_address() {
     let inet: SocketAddr = "127.0.0.1:80".parse().unwrap();
     let text = String::from("127.0.0.1:80");
     same(vec![
@@ -62,7 +62,7 @@ fn s5_all_forms_convert_to_the_same_address() {
 
 /// Callbacks accept the same forms as tasks. A value that is no address is an error of the attempt.
 #[test]
-fn s5_callbacks_and_tasks_accept_the_same_forms() {
+fn s6_callbacks_and_tasks_accept_the_same_forms() {
     on_every_selector(|kind| {
         let outcomes = Rc::new(RefCell::new(Vec::new()));
         let (mut el, _) = simulated(kind, ());

@@ -1,4 +1,4 @@
-//! Datagram sockets of tasks (P87 and P88; docs/contract.md, S1).
+//! Datagram sockets of tasks (P87 and P88; docs/contract.md, M1, M3 and M5).
 
 use std::io::ErrorKind;
 use std::net::UdpSocket as StdSocket;
@@ -14,7 +14,7 @@ fn tick_until_idle<S>(el: &mut EventLoop<S>) {
 }
 
 #[test]
-fn s1_p87_a_connected_socket_gets_a_refusal_once() {
+fn m5_p87_a_connected_socket_gets_a_refusal_once() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let closed = StdSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -51,7 +51,7 @@ fn s1_p87_a_connected_socket_gets_a_refusal_once() {
 }
 
 #[test]
-fn s1_p88_empty_datagrams_are_data_and_long_ones_are_truncated() {
+fn m1_p88_empty_datagrams_are_data_and_long_ones_are_truncated() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (server, client) = (udp(), udp());
@@ -80,7 +80,7 @@ fn udp() -> UdpSocket {
 }
 
 #[test]
-fn s1_p88_the_error_of_an_address_in_use_names_it() {
+fn w12_p88_the_error_of_an_address_in_use_names_it() {
     let (_el, _) = simulated(mainspring::SelectorKind::Poll, ());
     let socket = udp();
     let address = socket.local_addr().unwrap();
@@ -92,7 +92,7 @@ fn s1_p88_the_error_of_an_address_in_use_names_it() {
 /// A connected socket gets a kernel event when there is room; an unconnected one retries with a
 /// timer.
 #[test]
-fn s1_p88_unix_datagrams_wait_for_room() {
+fn m3_p88_unix_datagrams_wait_for_room() {
     const MANY: u32 = 2000;
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());

@@ -1,5 +1,5 @@
 //! Lookup of host names: which names are refused, and that the others are looked up unchanged
-//! (P128; docs/contract.md, F9).
+//! (P128; docs/contract.md, S9 and F9).
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -41,7 +41,7 @@ const SEPARATOR: &str = "a name must not contain the characters / @ % [ ]";
 const NO_ADDRESS: &str = "colons and brackets are only for IPv6 addresses, and this is not one";
 
 #[test]
-fn f9_a_name_that_is_too_long_is_refused_and_never_truncated() {
+fn s9_a_name_that_is_too_long_is_refused_and_never_truncated() {
     for bytes in [1, 63, 252, 253] {
         let name = name_of(bytes);
         assert_eq!(Host::new(&name, 1).unwrap().name(), Some(name.as_str()));
@@ -67,7 +67,7 @@ fn f9_a_name_that_is_too_long_is_refused_and_never_truncated() {
 }
 
 #[test]
-fn f9_an_invalid_host_name_is_refused() {
+fn s9_an_invalid_host_name_is_refused() {
     let refused = [
         ("", EMPTY),
         (".", EMPTY),
@@ -109,7 +109,7 @@ fn f9_an_invalid_host_name_is_refused() {
 }
 
 #[test]
-fn f9_a_host_name_is_not_changed() {
+fn s9_a_host_name_is_not_changed() {
     for name in ["localhost", "EXAMPLE.com.", "_service._tcp.a-b", "127.1", "0x7f000001", "xn--a"] {
         let host = Host::new(name, 443).unwrap();
         assert_eq!((host.name(), host.port(), host.address()), (Some(name), 443, None));
@@ -119,7 +119,7 @@ fn f9_a_host_name_is_not_changed() {
 }
 
 #[test]
-fn f9_a_host_with_a_port_is_parsed_in_every_form() {
+fn s9_a_host_with_a_port_is_parsed_in_every_form() {
     for text in ["a.b:1", "192.0.2.1:65535", "[2001:db8::1]:0", "[fe80::1%2]:80", "[::1%lo]:80"] {
         let host: Host = text.parse().unwrap();
         assert_eq!(host.to_string(), text);
@@ -149,7 +149,7 @@ fn f9_a_host_with_a_port_is_parsed_in_every_form() {
 }
 
 #[test]
-fn f9_an_address_needs_no_lookup_and_no_thread() {
+fn s9_an_address_needs_no_lookup_and_no_thread() {
     let pool = with_threads(1);
     let addresses = [
         ("127.0.0.1", "127.0.0.1:80"),
@@ -194,7 +194,7 @@ fn block_on(mut lookup: Lookup) -> mainspring::Result<Vec<SocketAddr>> {
 }
 
 #[test]
-fn f9_a_name_is_looked_up_in_a_job() {
+fn s9_a_name_is_looked_up_in_a_job() {
     let pool = with_threads(2);
     let host: Host = "localhost:8080".parse().unwrap();
     for found in [
@@ -211,7 +211,7 @@ fn f9_a_name_is_looked_up_in_a_job() {
 
 /// The resolver finds interface names locally, so this sends no query.
 #[test]
-fn f9_the_scope_of_an_address_is_kept() {
+fn s9_the_scope_of_an_address_is_kept() {
     let pool = BlockingPool::new();
     let error = Host::new("fe80::1%no-such-interface", 80).unwrap();
     let error = error.lookup(&pool).unwrap().wait().unwrap_err();
@@ -269,7 +269,7 @@ fn f9_p116_a_lookup_pending_when_the_pool_is_dropped_returns() {
 proptest! {
     /// No text causes a panic, and every accepted name is looked up byte by byte as given.
     #[test]
-    fn f9_the_name_that_is_looked_up_is_the_one_given(
+    fn s9_the_name_that_is_looked_up_is_the_one_given(
         text in prop_oneof![".*", "[a-z0-9.:%\\[\\]-]{0,300}", "([a-z0-9-]{1,70}\\.){0,6}[a-z]*"],
         port: u16,
     ) {

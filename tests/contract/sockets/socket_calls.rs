@@ -1,5 +1,5 @@
 //! Methods of sockets that only forward to the descriptor, each called once on every selector
-//! (docs/contract.md, S1).
+//! (docs/contract.md, S7).
 
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
@@ -55,7 +55,7 @@ impl std::ops::Deref for TcpOrUnix {
 }
 
 #[test]
-fn s1_a_stream_has_readiness_and_try_io() {
+fn s7_a_stream_has_readiness_and_try_io() {
     on_each(|el| {
         (el, async {
             for (socket, mut peer) in streams().await {
@@ -83,7 +83,7 @@ fn s1_a_stream_has_readiness_and_try_io() {
 }
 
 #[test]
-fn s1_a_stream_has_poll_functions() {
+fn s7_a_stream_has_poll_functions() {
     on_each(|el| {
         (el, async {
             for (socket, mut peer) in streams().await {
@@ -112,7 +112,7 @@ fn s1_a_stream_has_poll_functions() {
 }
 
 #[test]
-fn s1_halves_have_the_options_of_the_stream() {
+fn s7_halves_have_the_options_of_the_stream() {
     on_each(|el| {
         (el, async {
             let (ours, _theirs) = tcp_pair();
@@ -170,7 +170,7 @@ fn s3_a_linger_time_neither_blocks_nor_resets() {
 }
 
 #[test]
-fn s1_unix_datagrams_have_pairs_peers_and_names() {
+fn s7_unix_datagrams_have_pairs_peers_and_names() {
     on_each(|el| {
         (el, async {
             let mut buffer = [0; 8];
@@ -203,7 +203,7 @@ fn s1_unix_datagrams_have_pairs_peers_and_names() {
 
 /// Datagram sockets can have abstract names, on systems that have those.
 #[test]
-fn s1_unix_datagrams_have_abstract_names() {
+fn s7_unix_datagrams_have_abstract_names() {
     on_each(|el| {
         (el, async {
             let name = format!("unix:@ms-thin-{}\\x00'\"", std::process::id());
@@ -224,7 +224,7 @@ fn s1_unix_datagrams_have_abstract_names() {
 }
 
 #[test]
-fn s1_udp_sockets_have_peek_and_peer_addr() {
+fn s7_udp_sockets_have_peek_and_peer_addr() {
     on_each(|el| {
         (el, async {
             let mut buffer = [0; 8];

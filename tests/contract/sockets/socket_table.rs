@@ -1,4 +1,4 @@
-//! The table of sockets in the docs of `net` (S5 of docs/contract.md): what one type of socket of
+//! The table of sockets in the docs of `net` (S7 of docs/contract.md): what one type of socket of
 //! tasks can do, all types can do for which it means something, on every selector.
 
 use std::io::ErrorKind;
@@ -69,7 +69,7 @@ macro_rules! check_buffers {
 }
 
 #[test]
-fn s5_udp_sockets_have_the_methods_of_datagrams() {
+fn s7_udp_sockets_have_the_methods_of_datagrams() {
     on_every_selector(|kind| {
         run(kind, async {
             let bind = || UdpSocket::bind_with("127.0.0.1:0", &BindOptions::default()).unwrap();
@@ -84,7 +84,7 @@ fn s5_udp_sockets_have_the_methods_of_datagrams() {
 }
 
 #[test]
-fn s5_unix_datagram_sockets_have_the_methods_of_datagrams() {
+fn s7_unix_datagram_sockets_have_the_methods_of_datagrams() {
     on_every_selector(|kind| {
         run(kind, async {
             let (one, other) = UnixDatagram::pair().unwrap();
@@ -109,7 +109,7 @@ fn s5_unix_datagram_sockets_have_the_methods_of_datagrams() {
 }
 
 #[test]
-fn s5_streams_of_both_families_peek_and_have_addresses() {
+fn s7_streams_of_both_families_peek_and_have_addresses() {
     async fn check(
         one: &mainspring::net::ConnectedSocket,
         other: &mainspring::net::ConnectedSocket,
@@ -147,7 +147,7 @@ fn s5_streams_of_both_families_peek_and_have_addresses() {
 }
 
 #[test]
-fn s5_listeners_return_their_limit_and_no_error() {
+fn s7_listeners_return_their_limit_and_no_error() {
     on_every_selector(|kind| {
         run(kind, async {
             let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -168,7 +168,7 @@ fn s5_listeners_return_their_limit_and_no_error() {
 
 /// A socket leaves the loop, also one that the loop has watched, and comes back.
 #[test]
-fn s5_every_socket_converts_to_std_and_back() {
+fn s7_every_socket_converts_to_std_and_back() {
     on_every_selector(|kind| {
         run(kind, async {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -197,7 +197,7 @@ fn s5_every_socket_converts_to_std_and_back() {
 }
 
 #[test]
-fn s5_every_unix_socket_converts_to_std_and_back() {
+fn s7_every_unix_socket_converts_to_std_and_back() {
     on_every_selector(|kind| {
         run(kind, async {
             let path = path("convert", kind);
@@ -226,7 +226,7 @@ fn s5_every_unix_socket_converts_to_std_and_back() {
 
 /// Every socket shows itself by its descriptor.
 #[test]
-fn s5_sockets_have_a_debug_text() {
+fn s7_sockets_have_a_debug_text() {
     on_every_selector(|kind| {
         run(kind, async {
             let (one, _other) = UnixStream::pair().unwrap();

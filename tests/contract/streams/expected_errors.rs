@@ -97,8 +97,8 @@ fn s1_a_task_reads_the_end_of_a_terminal() {
 
 /// BSDs return ENOBUFS when the queue of a Unix receiver or of an interface is full (P88).
 #[test]
-fn s1_p88_enobufs_for_a_datagram_is_a_wait() {
-    let name = "streams::expected_errors::s1_p88_enobufs_for_a_datagram_is_a_wait";
+fn m3_p88_enobufs_for_a_datagram_is_a_wait() {
+    let name = "streams::expected_errors::m3_p88_enobufs_for_a_datagram_is_a_wait";
     let check = || {
         let mut el = EventLoop::builder().selector(SelectorKind::available()[0]).build().unwrap();
         el.run_until_complete(async {

@@ -1,4 +1,4 @@
-//! Time limits and connection limits of a daemon (docs/contract.md, S3 and S4).
+//! Time limits and connection limits of a daemon (docs/contract.md, S8).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -39,7 +39,7 @@ fn stuck(kind: SelectorKind) -> (EventLoop<Record>, SimClock, Server, TcpStream)
 }
 
 #[test]
-fn s3_close_clients_has_a_time_limit() {
+fn s8_close_clients_has_a_time_limit() {
     on_every_selector(|kind| {
         let (mut el, clock, server, _client) = stuck(kind);
         server.close();
@@ -66,7 +66,7 @@ fn s3_close_clients_has_a_time_limit() {
 }
 
 #[test]
-fn s3_a_close_beyond_its_limit_is_a_timeout() {
+fn s8_a_close_beyond_its_limit_is_a_timeout() {
     on_every_selector(|kind| {
         let (mut el, clock) = recording_loop(kind);
         let (ours, mut theirs) = pair();
@@ -93,7 +93,7 @@ fn s3_a_close_beyond_its_limit_is_a_timeout() {
 
 /// A slow peer keeps the connection alive; a stuck one does not.
 #[test]
-fn s3_a_close_goes_on_while_the_peer_reads() {
+fn s8_a_close_goes_on_while_the_peer_reads() {
     on_every_selector(|kind| {
         let (mut el, clock) = recording_loop(kind);
         let (ours, mut theirs) = pair();
@@ -125,7 +125,7 @@ fn s3_a_close_goes_on_while_the_peer_reads() {
 }
 
 #[test]
-fn s3_an_idle_connection_ends_at_its_limit() {
+fn s8_an_idle_connection_ends_at_its_limit() {
     on_every_selector(|kind| {
         let (mut el, clock) = recording_loop(kind);
         let (ours, mut theirs) = pair();
@@ -151,7 +151,7 @@ fn s3_an_idle_connection_ends_at_its_limit() {
 
 /// The limit costs neither a tick nor a timer operation for each byte.
 #[test]
-fn s3_an_idle_limit_costs_no_timer_operation_for_each_byte() {
+fn s8_an_idle_limit_costs_no_timer_operation_for_each_byte() {
     on_every_selector(|kind| {
         let (mut el, clock) = recording_loop(kind);
         let (ours, mut theirs) = pair();
@@ -171,7 +171,7 @@ fn s3_an_idle_limit_costs_no_timer_operation_for_each_byte() {
 }
 
 #[test]
-fn s4_a_server_applies_its_idle_limit_to_its_clients() {
+fn s8_a_server_applies_its_idle_limit_to_its_clients() {
     on_every_selector(|kind| {
         let (mut el, clock) = recording_loop(kind);
         let (listener, address) = listener();
@@ -187,7 +187,7 @@ fn s4_a_server_applies_its_idle_limit_to_its_clients() {
 }
 
 #[test]
-fn s4_clients_beyond_the_limit_wait() {
+fn s8_clients_beyond_the_limit_wait() {
     on_every_selector(|kind| {
         let (mut el, _) = recording_loop(kind);
         let (listener, address) = listener();
@@ -216,7 +216,7 @@ fn s4_clients_beyond_the_limit_wait() {
 }
 
 #[test]
-fn s4_a_client_that_is_not_admitted_gets_no_protocol() {
+fn s8_a_client_that_is_not_admitted_gets_no_protocol() {
     on_every_selector(|kind| {
         let (mut el, _) = recording_loop(kind);
         let (listener, address) = listener();

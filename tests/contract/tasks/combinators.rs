@@ -1,5 +1,5 @@
 //! Combinators over several tasks: `gather`, `race`, `wait`, `as_completed` and `shield`
-//! (docs/contract.md, F4 and F5).
+//! (docs/contract.md, F5 and F10).
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -55,7 +55,7 @@ fn reports(el: &mut EventLoop<()>) -> Rc<RefCell<Vec<String>>> {
 }
 
 #[test]
-fn f5_gather_returns_results_in_the_order_of_the_tasks() {
+fn f10_gather_returns_results_in_the_order_of_the_tasks() {
     let (mut el, _) = loop_with_log();
     let run = async {
         assert_eq!(gather([taking(3), taking(1), taking(2)]).await.unwrap(), [3, 1, 2]);
@@ -68,7 +68,7 @@ fn f5_gather_returns_results_in_the_order_of_the_tasks() {
 }
 
 #[test]
-fn f5_gather_returns_the_first_error_after_the_rest_has_ended() {
+fn f10_gather_returns_the_first_error_after_the_rest_has_ended() {
     let (mut el, log) = loop_with_log();
     let reports = reports(&mut el);
     let run = async {
@@ -98,7 +98,7 @@ fn f5_gather_returns_the_first_error_after_the_rest_has_ended() {
 
 /// A panic after the first error is reported, because no caller awaits it.
 #[test]
-fn f5_a_panic_after_the_error_of_a_gather_is_reported() {
+fn f10_a_panic_after_the_error_of_a_gather_is_reported() {
     let (mut el, _) = loop_with_log();
     let reports = reports(&mut el);
     let run = async {
@@ -118,7 +118,7 @@ fn f5_a_panic_after_the_error_of_a_gather_is_reported() {
 }
 
 #[test]
-fn f5_dropping_a_gather_or_a_race_cancels_its_tasks() {
+fn f10_dropping_a_gather_or_a_race_cancels_its_tasks() {
     let (mut el, log) = loop_with_log();
     let run = async {
         assert!(timeout(SECOND, gather([waiting(&log, 0)])).await.is_err());
@@ -143,7 +143,7 @@ fn f5_dropping_a_gather_or_a_race_cancels_its_tasks() {
 }
 
 #[test]
-fn f5_gather_all_returns_every_result() {
+fn f10_gather_all_returns_every_result() {
     let (mut el, _) = loop_with_log();
     let run = async {
         let cancelled = taking(9);
@@ -162,7 +162,7 @@ fn f5_gather_all_returns_every_result() {
 }
 
 #[test]
-fn f5_as_completed_returns_tasks_in_the_order_of_their_ends() {
+fn f10_as_completed_returns_tasks_in_the_order_of_their_ends() {
     let (mut el, log) = loop_with_log();
     let run = async {
         let tasks = [taking(3), taking(1), failing(2, "failed"), taking(1)];
@@ -186,7 +186,7 @@ fn f5_as_completed_returns_tasks_in_the_order_of_their_ends() {
 
 /// All done-callbacks run before the output is returned.
 #[test]
-fn f5_as_completed_returns_after_the_done_callbacks() {
+fn f10_as_completed_returns_after_the_done_callbacks() {
     let (mut el, log) = loop_with_log();
     let run = async {
         let task = taking(1);
@@ -206,7 +206,7 @@ fn f5_as_completed_returns_after_the_done_callbacks() {
 }
 
 #[test]
-fn f5_tasks_of_a_dropped_loop_are_done() {
+fn f10_tasks_of_a_dropped_loop_are_done() {
     let (mut el, _) = loop_with_log();
     let (gone, _) = loop_with_log();
     let tasks = [(); 3].map(|()| gone.spawn(pending::<Result<()>>()));
@@ -230,7 +230,7 @@ fn f5_tasks_of_a_dropped_loop_are_done() {
 }
 
 #[test]
-fn f5_race_drops_the_loser_and_prefers_the_first() {
+fn f10_race_drops_the_loser_and_prefers_the_first() {
     let (mut el, log) = loop_with_log();
     let run = async {
         let loser = async {
@@ -251,7 +251,7 @@ fn f5_race_drops_the_loser_and_prefers_the_first() {
 }
 
 #[test]
-fn f5_race_all_returns_when_the_losers_have_ended() {
+fn f10_race_all_returns_when_the_losers_have_ended() {
     let (mut el, log) = loop_with_log();
     let run = async {
         let tasks = [waiting(&log, 4), failing(1, "failed"), waiting(&log, 0), taking(2)];
@@ -266,13 +266,13 @@ fn f5_race_all_returns_when_the_losers_have_ended() {
 
 #[test]
 #[should_panic = "`race_all` needs at least one task"]
-fn f5_race_all_of_nothing_panics() {
+fn f10_race_all_of_nothing_panics() {
     let (mut el, _) = loop_with_log();
     let _ = el.run_until_complete(race_all(Vec::<Task<()>>::new()));
 }
 
 #[test]
-fn f5_wait_separates_done_and_pending_tasks() {
+fn f10_wait_separates_done_and_pending_tasks() {
     let (mut el, log) = loop_with_log();
     let run = async {
         let counts = async |when| {
@@ -303,7 +303,7 @@ fn f5_wait_separates_done_and_pending_tasks() {
 }
 
 #[test]
-fn f5_wait_counts_panics_and_cancellations_as_errors() {
+fn f10_wait_counts_panics_and_cancellations_as_errors() {
     let (mut el, log) = loop_with_log();
     let run = async {
         let (done, pending) = wait([taking(2), panicking(1)], WaitUntil::FirstError).await;
@@ -324,7 +324,7 @@ fn f5_wait_counts_panics_and_cancellations_as_errors() {
 
 /// Classifying an output leaves it to done-callbacks and to the joiner.
 #[test]
-fn f5_wait_leaves_the_output_to_callbacks_and_joiner() {
+fn f10_wait_leaves_the_output_to_callbacks_and_joiner() {
     let (mut el, _) = loop_with_log();
     let run = async {
         let seen = Rc::new(Cell::new(0));

@@ -1,4 +1,4 @@
-//! Graceful shutdown: drain, then cancel (docs/contract.md, F5).
+//! Graceful shutdown: drain, then cancel (docs/contract.md, F11).
 
 use std::future::pending;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use mainspring::{CancelScope, Shutdown, ShutdownEnding, race, sleep, spawn, yiel
 use crate::support::task_log::{SECOND, loop_with_log};
 
 #[test]
-fn f5_a_shutdown_without_work_ends_at_once() {
+fn f11_a_shutdown_without_work_ends_at_once() {
     let (mut el, log) = loop_with_log();
     let shutdown = Shutdown::new();
     shutdown.begin(10 * SECOND);
@@ -19,7 +19,7 @@ fn f5_a_shutdown_without_work_ends_at_once() {
 }
 
 #[test]
-fn f5_work_that_ends_during_the_drain_is_not_cancelled() {
+fn f11_work_that_ends_during_the_drain_is_not_cancelled() {
     let (mut el, log) = loop_with_log();
     let shutdown = Shutdown::new();
     for seconds in [1, 7] {
@@ -44,7 +44,7 @@ fn f5_work_that_ends_during_the_drain_is_not_cancelled() {
 }
 
 #[test]
-fn f5_work_left_after_the_drain_is_cancelled_with_a_reason() {
+fn f11_work_left_after_the_drain_is_cancelled_with_a_reason() {
     let (mut el, log) = loop_with_log();
     let shutdown = Shutdown::new();
     for seconds in [0, 3] {
@@ -76,7 +76,7 @@ fn f5_work_left_after_the_drain_is_cancelled_with_a_reason() {
 
 /// A second signal ends the drain at once.
 #[test]
-fn f5_a_second_begin_sets_a_new_drain_time() {
+fn f11_a_second_begin_sets_a_new_drain_time() {
     let (mut el, log) = loop_with_log();
     let shutdown = Shutdown::new();
     el.spawn(shutdown.track(pending::<()>())).detach();
@@ -90,7 +90,7 @@ fn f5_a_second_begin_sets_a_new_drain_time() {
 }
 
 #[test]
-fn f5_until_started_ends_when_the_shutdown_begins() {
+fn f11_until_started_ends_when_the_shutdown_begins() {
     let (mut el, log) = loop_with_log();
     let shutdown = Shutdown::new();
     let run = async {
@@ -125,7 +125,7 @@ fn f5_until_started_ends_when_the_shutdown_begins() {
 }
 
 #[test]
-fn f5_dropped_waits_leave_nothing_behind() {
+fn f11_dropped_waits_leave_nothing_behind() {
     let (mut el, _) = loop_with_log();
     let (shutdown, alive) = (Shutdown::new(), Rc::new(()));
     let run = async {

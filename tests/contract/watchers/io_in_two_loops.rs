@@ -1,5 +1,5 @@
 //! An `Io` that has waited in one loop and is used in another, while the first loop exists
-//! (docs/contract.md, W10).
+//! (docs/contract.md, W13).
 
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
@@ -42,7 +42,7 @@ fn read(io: &Rc<Io<UnixStream>>) -> impl Future<Output = std::io::Result<u8>> + 
 }
 
 #[test]
-fn w10_a_source_moves_to_the_loop_that_waits_for_it() {
+fn w13_a_source_moves_to_the_loop_that_waits_for_it() {
     on_every_selector(|kind| {
         let (mut first, mut second, io, mut theirs) = watched_in_the_first(kind);
         for round in 0..3 {
@@ -59,7 +59,7 @@ fn w10_a_source_moves_to_the_loop_that_waits_for_it() {
 
 /// The same with `readable`, `try_io` and poll functions.
 #[test]
-fn w10_each_way_to_wait_moves_the_source() {
+fn w13_each_way_to_wait_moves_the_source() {
     on_every_selector(|kind| {
         let (_first, mut second, io, mut theirs) = watched_in_the_first(kind);
         let waiting = second.spawn({
@@ -102,7 +102,7 @@ fn w10_each_way_to_wait_moves_the_source() {
 
 /// Moving the source away from a waiting task is refused, and that task is served.
 #[test]
-fn w10_a_source_with_a_waiting_task_in_another_loop_is_refused() {
+fn w13_a_source_with_a_waiting_task_in_another_loop_is_refused() {
     on_every_selector(|kind| {
         let (mut first, mut second, io, mut theirs) = watched_in_the_first(kind);
         let waiting = first.spawn(read(&io));
@@ -118,7 +118,7 @@ fn w10_a_source_with_a_waiting_task_in_another_loop_is_refused() {
 
 /// One future is polled in both loops.
 #[test]
-fn w10_a_future_moves_with_its_source() {
+fn w13_a_future_moves_with_its_source() {
     on_every_selector(|kind| {
         let (mut first, mut second, io, mut theirs) = watched_in_the_first(kind);
         let mut reading = pin!(read(&io));

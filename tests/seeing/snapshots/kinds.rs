@@ -132,7 +132,7 @@ fn one_of_each(kind: SelectorKind, await_lines: bool) -> [Snapshot; 2] {
 
 /// Entries that have no row yet, and columns that an entry lost, are both found.
 #[test]
-fn o1_each_kind_has_its_columns() {
+fn o1_o4_each_kind_has_its_columns() {
     let mut expected: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (kind, columns) in COLUMNS {
         expected.insert((*kind).into(), columns.split(' ').map(str::to_owned).collect());

@@ -225,6 +225,10 @@ fn o19_a_descriptor_of_a_socket_has_an_address() {
         let entry = only(&snapshot, EntryKind::Datagrams);
         let own = datagrams.local_addr().unwrap();
         assert_eq!((entry.address(), entry.peer()), (Some(&own), None));
+        datagrams.connect(address).unwrap();
+        let connected = el.snapshot();
+        let entry = only(&connected, EntryKind::Datagrams);
+        assert_eq!((entry.address(), inet(entry.peer())), (None, Some(address)));
         drop(task);
     });
 }
