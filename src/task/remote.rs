@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::any_task::{Failed, Finished};
 use super::budget;
+use super::current;
 use super::detached::{DetachedOutput, of_output};
 use super::failure::{FailureOf, find_failure, of_known_types, panic_only};
 use super::join::Task;
@@ -89,7 +90,8 @@ impl<S> Remote<S> {
 /// thread.
 ///
 /// Dropping it detaches the task, like dropping a [`Task`], with the same limits. Prefer
-/// [`detach`](RemoteTask::detach), which reports every error that implements `Display`.
+/// [`detach`](RemoteTask::detach), which reports every error that implements `Display`. If the
+/// output has arrived before, its failure is a line on standard error.
 ///
 /// # Errors
 ///
@@ -106,6 +108,8 @@ struct RemoteShared<T> {
     done: Condvar,
     /// The line that spawned the task.
     location: &'static Location<'static>,
+    /// [`failure_in`] for this type of output. A pointer, because `Drop` has no bounds for it.
+    failure_in: fn(Result<T, JoinError>, FailureOf) -> Result<()>,
 }
 
 struct RemoteState<T> {
@@ -119,15 +123,39 @@ struct RemoteState<T> {
     cancelled: Option<CancelReason>,
     /// Waker of the relay, for a cancellation.
     relay: Option<Waker>,
-    /// Set by `detach`: finds the failure in the output.
+    /// Set when the handle is gone: finds the failure in the output.
     failure_of: Option<FailureOf>,
 }
 
+impl<T> RemoteState<T> {
+    /// Takes the result; `None` before it arrives. A second one is an error.
+    fn take_output(&mut self) -> Option<Result<T, JoinError>> {
+        let returned = || Err(JoinError::Cancelled("its output was returned before".into()));
+        self.output.take().or_else(|| self.done.then(returned))
+    }
+}
+
+/// Drops the output of a task without a handle. Returns its failure.
+fn failure_in<T: 'static>(output: Result<T, JoinError>, failure_of: FailureOf) -> Result<()> {
+    match output {
+        Ok(output) => find_failure(Box::pin(Finished(output)), failure_of),
+        Err(error) => find_failure(Box::pin(Failed(error)), failure_of),
+    }
+}
+
 impl<T> RemoteShared<T> {
-    fn new(location: &'static Location<'static>) -> RemoteShared<T> {
+    fn new(location: &'static Location<'static>) -> RemoteShared<T>
+    where
+        T: 'static,
+    {
         let (output, waker, cancelled, relay, failure_of) = Default::default();
         let state = RemoteState { output, done: false, waker, cancelled, relay, failure_of };
-        RemoteShared { state: Mutex::new(state), done: Condvar::new(), location }
+        RemoteShared {
+            state: Mutex::new(state),
+            done: Condvar::new(),
+            location,
+            failure_in: failure_in::<T>,
+        }
     }
 
     /// Locks the state. A poisoned lock is fine: no code that can panic runs while it is held.
@@ -154,7 +182,7 @@ impl<T> RemoteTask<T> {
     /// # Errors
     ///
     /// [`JoinError`] if the task panicked or was cancelled. The end of its loop counts as a
-    /// cancellation.
+    /// cancellation, and so does an output that an await has returned before.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::new()?;
@@ -170,7 +198,7 @@ impl<T> RemoteTask<T> {
     pub fn join(self) -> Result<T, JoinError> {
         let mut state = self.shared.lock();
         loop {
-            if let Some(output) = state.output.take() {
+            if let Some(output) = state.take_output() {
                 return output;
             }
             state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -224,27 +252,25 @@ impl<T> RemoteTask<T> {
         self.detach_as(panic_only);
     }
 
-    /// Detaches the task. If its output has already arrived here, its loop can no longer report a
-    /// failure, so a failure is written to standard error.
-    fn detach_as(self, failure_of: FailureOf)
-    where
-        T: 'static,
-    {
+    /// Detaches the task, unless it is detached. If its output has already arrived here, its loop
+    /// can no longer report a failure, so a failure is written to standard error.
+    fn detach_as(&self, failure_of: FailureOf) {
+        let RemoteShared { location, failure_in, .. } = *self.shared;
         let mut state = self.shared.lock();
-        state.failure_of = Some(failure_of);
+        state.failure_of.get_or_insert(failure_of);
         let output = state.output.take();
         drop(state);
-        let failure = match output {
-            None => Ok(()),
-            Some(Ok(output)) => find_failure(Box::pin(Finished(output)), failure_of),
-            Some(Err(error)) => find_failure(Box::pin(Failed(error)), failure_of),
-        };
-        if let Err(error) = failure
+        if let Some(Err(error)) = output.map(|output| failure_in(output, failure_of))
             && !error.is_disconnect()
         {
-            let location = self.shared.location;
             print_outside(&Report { kind: ReportKind::Task, error, location, name: None });
         }
+    }
+}
+
+impl<T> Drop for RemoteTask<T> {
+    fn drop(&mut self) {
+        self.detach_as(of_known_types);
     }
 }
 
@@ -261,11 +287,8 @@ impl<T> RemoteTask<T> {
     fn poll_output(&self, cx: &Context<'_>) -> Poll<Result<T, JoinError>> {
         let waker = cx.waker().clone();
         let mut state = self.shared.lock();
-        if let Some(output) = state.output.take() {
+        if let Some(output) = state.take_output() {
             return Poll::Ready(output);
-        }
-        if state.done {
-            return Poll::Ready(Err(JoinError::Cancelled("its output was returned before".into())));
         }
         let old = state.waker.replace(waker);
         drop(state);
@@ -287,32 +310,39 @@ struct Relay<T>(Option<Arc<RemoteShared<T>>>);
 impl<T: 'static> Relay<T> {
     async fn run(mut self, mut task: Task<T>) {
         let Some(shared) = self.0.clone() else { return };
-        let output = poll_fn(|cx| {
+        let (output, name) = poll_fn(|cx| {
             if let Some(reason) = shared.take_cancellation(cx.waker()) {
                 task.cancel(reason);
             }
-            // The handle is gone, only `self` and `shared` are left: the loop reports a failure.
-            if task.is_finished() && Arc::strong_count(&shared) == 2 {
-                return Poll::Ready(None);
-            }
-            Pin::new(&mut task).poll(cx).map(Some)
-        });
-        match output.await {
-            Some(output) => self.send(output),
-            None => {
-                let failure_of = shared.lock().failure_of;
-                task.detach_as(failure_of.unwrap_or(of_known_types));
-            }
+            let name = task.name(); // Before the join, which removes the task.
+            Pin::new(&mut task).poll(cx).map(|output| (output, name))
+        })
+        .await;
+        if let Err((output, failure_of)) = self.send(output)
+            && let Some(tasks) = current::running()
+        {
+            tasks.report_failure(failure_in(output, failure_of), shared.location, name);
         }
     }
 }
 
 impl<T> Relay<T> {
-    fn send(&mut self, output: Result<T, JoinError>) {
-        let Some(shared) = self.0.take() else { return };
+    /// Sends the output. Returns it if the handle is gone: the loop reports its failure then.
+    fn send(
+        &mut self,
+        output: Result<T, JoinError>,
+    ) -> Result<(), (Result<T, JoinError>, FailureOf)> {
+        let Some(shared) = self.0.take() else { return Ok(()) };
         let mut state = shared.lock();
-        (state.output, state.done) = (Some(output), true);
+        state.done = true;
         let (waker, relay) = (state.waker.take(), state.relay.take());
+        let sent = match state.failure_of {
+            Some(failure_of) => Err((output, failure_of)),
+            None => {
+                state.output = Some(output);
+                Ok(())
+            }
+        };
         drop(state);
         drop(relay);
         // After the unlock: the woken thread takes the lock at once.
@@ -320,11 +350,12 @@ impl<T> Relay<T> {
         if let Some(waker) = waker {
             waker.wake();
         }
+        sent
     }
 }
 
 impl<T> Drop for Relay<T> {
     fn drop(&mut self) {
-        self.send(Err(JoinError::closed()));
+        let _ = self.send(Err(JoinError::closed())); // A cancellation is no failure.
     }
 }

@@ -5,11 +5,13 @@ use std::cell::Cell;
 use std::mem;
 use std::panic::Location;
 use std::ptr;
+use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use super::Tasks;
 use super::state::Flags;
 use super::table::{DoneCallback, RemovedTask};
+use crate::error::Result;
 use crate::event_loop::{Report, ReportKind};
 use crate::handle::Key;
 use crate::panic::drop_caught;
@@ -79,10 +81,19 @@ impl Tasks {
             Some(details) if details.seen => drop_output(output),
             _ => find_failure(output, self.failure_fn(joiner)),
         };
+        self.report_failure(failure, location, details.and_then(|details| details.name));
+    }
+
+    /// Reports the failure of a detached task, if there is one.
+    pub(in crate::task) fn report_failure(
+        &self,
+        failure: Result<()>,
+        location: &'static Location<'static>,
+        name: Option<Rc<str>>,
+    ) {
         if let Err(error) = failure
             && !self.core.is_unreported(&error)
         {
-            let name = details.and_then(|details| details.name);
             self.report(Report { kind: ReportKind::Task, error, location, name });
         }
     }
@@ -174,10 +185,10 @@ impl Tasks {
         Some(Poll::Pending)
     }
 
-    /// Adds a callback that runs when the task is done. Returns false if there is no such task.
-    pub(in crate::task) fn add_done_callback(&self, key: Key, callback: DoneCallback) -> bool {
+    /// Adds a callback that runs when the task is done. Nothing runs if there is no such task.
+    pub(in crate::task) fn add_done_callback(&self, key: Key, callback: DoneCallback) {
         let mut slots = self.slots.borrow_mut();
-        let Some(task) = slots.get(key) else { return false };
+        let Some(task) = slots.get(key) else { return };
         let is_done = task.slot.flags.contains(Flags::DONE);
         let details = task.details_or_new();
         details.outstanding += 1;
@@ -187,7 +198,6 @@ impl Tasks {
         } else {
             details.callbacks.push(callback);
         }
-        true
     }
 
     /// Takes the output out of its slot, to show it to a done-callback. Follow it by

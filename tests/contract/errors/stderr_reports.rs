@@ -232,6 +232,29 @@ fn w9_an_error_whose_display_fails_is_reported() {
     }
 }
 
+/// The loop has passed the output on, so it cannot report the failure when the handle is dropped.
+#[test]
+fn f8_a_failure_that_has_arrived_is_printed_when_its_handle_is_dropped() {
+    let name = "f8_a_failure_that_has_arrived_is_printed_when_its_handle_is_dropped";
+    let lines = lines_of(name, || {
+        let (mut el, _) = simulated(SelectorKind::available()[0], ());
+        let remote = el.remote();
+        let failing = || remote.spawn(async { Err::<(), _>(Error::other("dropped")) }).unwrap();
+        let (fails, joined) = (failing(), failing());
+        let succeeds = remote.spawn(async { Ok::<(), Error>(()) }).unwrap();
+        let pending = remote.spawn(std::future::pending::<mainspring::Result<()>>()).unwrap();
+        el.run_until_stalled().unwrap();
+        joined.join().unwrap().unwrap_err();
+        drop((fails, succeeds));
+        drop(el);
+        drop(pending); // Cancelled by the end of its loop, which is no failure.
+    });
+    let Some(lines) = lines else { return };
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].starts_with("mainspring: task spawned at "), "{lines:#?}");
+    assert!(lines[0].ends_with(": dropped"), "{lines:#?}");
+}
+
 /// An error that contains a peer's bytes is printed as one line of limited length, in one write.
 #[test]
 fn w9_a_report_is_one_line_and_one_write() {

@@ -228,16 +228,19 @@ fn x2_a_task_awaits_a_task_of_another_loop() {
     });
 }
 
-/// A second await of a task returns an error, because the output was taken.
+/// A second await of a task returns an error, because the output was taken. So does a join.
 #[test]
 fn f1_a_remote_task_stays_done_when_its_output_is_taken() {
     let mut el = EventLoop::new().unwrap();
-    let (first, second, finished) = in_thread(&mut el, |remote| {
+    let (first, others, finished) = in_thread(&mut el, |remote| {
         let mut task = remote.spawn(async { 42 }).unwrap();
-        let outputs = (block_on(&mut task), block_on(&mut task));
-        (outputs.0, outputs.1, task.is_finished())
+        let (first, second) = (block_on(&mut task), block_on(&mut task));
+        let finished = task.is_finished();
+        (first, [second, task.join()], finished)
     });
     assert_eq!(first.unwrap(), 42);
-    assert_eq!(reason(&second.unwrap_err()), "its output was returned before");
+    for other in others {
+        assert_eq!(reason(&other.unwrap_err()), "its output was returned before");
+    }
     assert!(finished);
 }
