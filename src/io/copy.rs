@@ -28,7 +28,8 @@ use crate::task::budget;
 ///
 /// # Errors
 ///
-/// [`Error::Copy`] with the operation that failed, and the number of bytes written until then.
+/// [`Error::Copy`] with the operation that failed, and the number of bytes written until then. Its
+/// kind is `InvalidData` if a reader or a writer reports more bytes than it was given.
 ///
 /// ```
 /// use mainspring::{EventLoop, Io, io::copy, net::UnixStream};
@@ -63,17 +64,24 @@ async fn copy_all<R: AsyncRead, W: AsyncWrite>(reader: &mut R, writer: &mut W) -
         }
         let mut rest = &chunk[..];
         while !rest.is_empty() {
-            let written = writer.write_some(rest).await.and_then(accepted);
-            let count = written.map_err(failed("write", copied))?;
-            rest = &rest[count.min(rest.len())..];
-            copied += count as u64;
+            let written = writer.write_some(rest).await.and_then(|count| after(rest, count));
+            let left = written.map_err(failed("write", copied))?;
+            copied += (rest.len() - left.len()) as u64;
+            rest = left;
         }
         writer.flush().await.map_err(failed("write", copied))?;
     }
 }
 
-fn accepted(count: usize) -> io::Result<usize> {
-    if count == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(count) }
+/// Returns the bytes after the first `count`, which a writer has accepted.
+fn after(bytes: &[u8], count: usize) -> io::Result<&[u8]> {
+    if count == 0 {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    bytes.get(count..).ok_or_else(|| {
+        let message = format!("the writer reports {count} bytes written of {}", bytes.len());
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    })
 }
 
 /// Copies in both directions between two streams, until both have ended. Returns the number of

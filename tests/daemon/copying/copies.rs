@@ -165,12 +165,22 @@ impl AsyncWrite for Full {
     }
 }
 
-/// Reader that reports more bytes than the buffer has.
+/// Reader and writer that report one byte more than they were given.
 struct Liar;
 
 impl AsyncRead for Liar {
     async fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(buffer.len() + 1)
+    }
+}
+
+impl AsyncWrite for Liar {
+    async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len() + 1)
+    }
+
+    async fn finish(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -187,6 +197,9 @@ fn b2_an_error_contains_the_operation_and_the_bytes() {
     let error = el.run_until_complete(copy(Liar, Full(1))).unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidData);
     assert_eq!(error.to_string(), "cannot read after 0 copied bytes");
+    let error = el.run_until_complete(copy(Pieces(vec![b"abc"]), Liar)).unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert_eq!(error.to_string(), "cannot write after 0 copied bytes");
 }
 
 /// A directory cannot be read, and the end of a pipe without readers cannot be written.
