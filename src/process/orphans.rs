@@ -9,6 +9,7 @@ use std::time::Duration;
 use mainspring_sys::child::{ended_child, ended_children, is_watched, reap};
 use mainspring_sys::{Readiness, Signal};
 
+use crate::clock::nanos;
 use crate::error::{Error, Result};
 use crate::event_loop::callback::{Callback, Flow, KEEP, Repeat, failed};
 use crate::event_loop::loop_core::LoopCore;
@@ -46,7 +47,12 @@ impl SeenZombies {
             return false;
         }
         let since = *self.since.entry(pid).or_insert(now);
-        now - since >= self.patience
+        now.saturating_sub(since) >= self.patience // A custom clock may go back.
+    }
+
+    /// Returns the time of the search after one at `now`.
+    fn next_search(&self, now: u64) -> u64 {
+        now.saturating_add(self.patience.max(MIN_PAUSE))
     }
 
     /// Removes all but these zombies. Those that were reaped leave their numbers to others.
@@ -82,7 +88,7 @@ impl<F> OrphanReaper<F> {
         let is_left = matches!(ended_child(), Ok(Some(_)));
         let mut timers = self.core.timers.borrow_mut();
         if is_left {
-            self.search_at = now + self.seen.patience.max(MIN_PAUSE);
+            self.search_at = self.seen.next_search(now);
             timers.reset(self.timer, self.search_at);
         } else {
             self.seen.keep(&BTreeSet::new());
@@ -182,8 +188,7 @@ impl<S> LoopHandle<S> {
             return Err(error);
         }
         let timer = core.timers.borrow_mut().insert_idle(key);
-        let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX / 2);
-        let seen = SeenZombies { patience, since: BTreeMap::new() };
+        let seen = SeenZombies { patience: nanos(patience), since: BTreeMap::new() };
         let reaper = OrphanReaper { core: core.clone(), key, timer, seen, search_at: 0, callback };
         self.fill_slot(key, Source::Signal(Signal::CHLD), Callback::repeat(reaper));
         core.feed(key); // Orphans may have ended already.
@@ -213,5 +218,14 @@ mod tests {
         seen.keep(&BTreeSet::from([pids[0]])); // other code has reaped the second one
         assert!(seen.is_due(pids[0], 15));
         assert!(!seen.is_due(pids[1], 15), "it is another process");
+    }
+
+    #[test]
+    fn c11_any_patience_and_any_clock_are_possible() {
+        let mut seen = SeenZombies { patience: u64::MAX, since: BTreeMap::new() };
+        let pid = i32::MAX as u32; // no such process
+        assert!(!seen.is_due(pid, 5));
+        assert!(!seen.is_due(pid, 4), "a custom clock may go back");
+        assert_eq!(seen.next_search(5), u64::MAX);
     }
 }

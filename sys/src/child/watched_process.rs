@@ -5,9 +5,11 @@
 //! * The state is `Running` until this process has reaped the child, or has found that it cannot.
 //! * While a group is held, its leader is not reaped, so its pid is not reused by another process
 //!   or group.
+//! * A signal by number is sent under the lock, so no other thread can reap the target meanwhile.
 //! * In a child made by fork(2), the lock is not taken: another thread may have held it.
 
 use std::io;
+use std::mem;
 #[cfg(has_pidfd)]
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -211,12 +213,12 @@ impl WatchedProcess {
     ///
     /// `NotFound` if the process has ended; the errors of kill(2).
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        let _running = self.lock_running()?;
+        let running = self.lock_running()?;
         #[cfg(has_pidfd)]
         if let Some(pidfd) = self.pidfd() {
             return super::pidfd::signal(pidfd, signal);
         }
-        self.kill(self.pid, signal)
+        kill(&running, self.pid, signal)
     }
 
     /// Sends `signal` to the process group that the process leads, and holds the group: its id is
@@ -243,23 +245,23 @@ impl WatchedProcess {
             let message = "it leads no process group; see `CommandExt::process_group`";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        self.kill(-self.pid, signal)?;
+        kill(&state, -self.pid, signal)?;
         state.is_held = true;
         Ok(())
     }
 
     /// Kills the rest of a group that is held, and reaps its leader if that has ended.
     pub fn kill_and_release_group(&self) {
-        if self.watcher.is_current() && self.lock().is_held {
-            // The only error is that no process of the group is left.
-            let _ = self.kill(-self.pid, Signal::KILL);
-            self.release_group();
+        if !self.watcher.is_current() {
+            return;
         }
-    }
-
-    fn release_group(&self) {
         let mut state = self.lock();
-        state.is_held = false;
+        // A loop in another thread may have released it: its number may be that of another group.
+        if !mem::take(&mut state.is_held) {
+            return;
+        }
+        // The only error is that no process of the group is left.
+        let _ = kill(&state, -self.pid, Signal::KILL);
         if let End::Zombie(status) = state.end {
             let _ = self.wait(false); // The status is known.
             state.end = End::Reaped(Some(status));
@@ -289,11 +291,6 @@ impl WatchedProcess {
         if self.watcher.is_current() {
             registry().remove(self.id(), self);
         }
-    }
-
-    fn kill(&self, target: libc::pid_t, signal: Signal) -> io::Result<()> {
-        // SAFETY: the call takes two integers and touches no memory of ours.
-        check(unsafe { libc::kill(target, signal.raw()) }).map(drop)
     }
 
     /// Locks the state of a process that is certainly not reaped.
@@ -353,6 +350,12 @@ impl Drop for WatchedProcess {
     fn drop(&mut self) {
         self.forget();
     }
+}
+
+/// Sends `signal` to a process or a group, which is not reaped as long as the state is locked.
+fn kill(_: &MutexGuard<'_, State>, target: libc::pid_t, signal: Signal) -> io::Result<()> {
+    // SAFETY: the call takes two integers and touches no memory of ours.
+    check(unsafe { libc::kill(target, signal.raw()) }).map(drop)
 }
 
 #[cfg(test)]
