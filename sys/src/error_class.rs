@@ -297,8 +297,7 @@ mod tests {
             libc::openpty(&raw mut *master, &raw mut *slave, null.cast(), null.cast(), null.cast())
         };
         assert_eq!(made, 0);
-        let (master, slave) = (crate::fd::owned(ends[0]), crate::fd::owned(ends[1]));
-        let (master, slave) = (master.unwrap(), slave.unwrap());
+        let (master, slave) = crate::fd::owned_pair(ends).unwrap();
         assert!(end_of_terminal(master.as_fd(), failed()).is_err(), "the other side is still open");
         drop(slave);
         assert_eq!(end_of_terminal(master.as_fd(), failed()).unwrap(), 0);

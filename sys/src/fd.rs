@@ -19,6 +19,13 @@ pub(crate) fn owned(result: libc::c_int) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() < LOWEST { duplicate(fd.as_fd()) } else { Ok(fd) }
 }
 
+/// Takes ownership of the two descriptors that a call has just created, and moves them above 2.
+pub(crate) fn owned_pair(ends: [RawFd; 2]) -> io::Result<(OwnedFd, OwnedFd)> {
+    // Both have an owner before the error of one returns.
+    let (one, other) = (owned(ends[0]), owned(ends[1]));
+    Ok((one?, other?))
+}
+
 /// Takes ownership of the descriptor that a call has just returned.
 pub(crate) fn owned_as_is(result: libc::c_int) -> io::Result<OwnedFd> {
     let fd = check(result)?;
@@ -70,7 +77,7 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];
     // SAFETY: `ends` has room for the two numbers that the call writes.
     check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
-    Ok((owned(ends[0])?, owned(ends[1])?))
+    owned_pair(ends)
 }
 
 /// Creates a pipe, close-on-exec and non-blocking at both ends: (read end, write end).
@@ -83,7 +90,7 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];
     // SAFETY: `ends` has room for the two numbers that the call writes.
     check(unsafe { libc::pipe(ends.as_mut_ptr()) })?;
-    let (reader, writer) = (owned(ends[0])?, owned(ends[1])?);
+    let (reader, writer) = owned_pair(ends)?;
     for end in [reader.as_fd(), writer.as_fd()] {
         set_cloexec(end)?;
         set_nonblocking(end, true)?;
@@ -286,7 +293,16 @@ pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::IntoRawFd;
+
     use super::*;
+
+    #[test]
+    fn the_error_of_one_end_closes_the_other() {
+        let (reader, writer) = pipe().unwrap();
+        assert!(owned_pair([-1, writer.into_raw_fd()]).is_err());
+        assert_eq!(read(reader.as_fd(), &mut [0]).unwrap(), 0, "nobody can write");
+    }
 
     /// A kqueue of the BSDs returns `ENOTTY`; on other systems no file does.
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::address::{Address, KernelAddress};
-use crate::fd::owned;
+use crate::fd::{owned, owned_pair};
 use crate::syscall::check;
 
 /// Opens a socket of the family of `address` and of type `kind` (`SOCK_STREAM`, `SOCK_DGRAM`).
@@ -32,8 +32,7 @@ pub(super) fn pair(kind: libc::c_int) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];
     // SAFETY: `ends` has room for the two numbers that the call writes.
     check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
-    let (one, other) = (owned(ends[0]), owned(ends[1]));
-    let (one, other) = (one?, other?);
+    let (one, other) = owned_pair(ends)?;
     for end in [&one, &other] {
         #[cfg(not(has_atomic_cloexec))]
         set_flags(end)?;
