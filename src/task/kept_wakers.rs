@@ -39,14 +39,25 @@ impl Keeper {
         }
     }
 
+    fn upgrade(&self) -> Option<Kept> {
+        Some(match self {
+            Keeper::Local(object) => Kept::Local(object.upgrade()?),
+            Keeper::Shared(object) => Kept::Shared(object.upgrade()?),
+        })
+    }
+}
+
+/// A reference to an object that exists.
+enum Kept {
+    Local(Rc<dyn KeepsWakers>),
+    Shared(Arc<dyn KeepsWakers>),
+}
+
+impl Kept {
     fn for_each_waker(&self, visit: &mut dyn FnMut(&Waker)) {
         match self {
-            Keeper::Local(object) => {
-                object.upgrade().iter().for_each(|object| object.for_each_waker(visit))
-            }
-            Keeper::Shared(object) => {
-                object.upgrade().iter().for_each(|object| object.for_each_waker(visit));
-            }
+            Kept::Local(object) => object.for_each_waker(visit),
+            Kept::Shared(object) => object.for_each_waker(visit),
         }
     }
 }
@@ -75,8 +86,49 @@ fn add(keeper: Keeper) {
 
 /// Counts the wakers, by their data.
 pub(crate) fn count(kept: &mut HashMap<*const (), usize>) {
-    KEEPERS.with_borrow(|keepers| {
-        let mut count = |waker: &Waker| *kept.entry(waker.data()).or_default() += 1;
-        keepers.all.iter().for_each(|keeper| keeper.for_each_waker(&mut count));
-    });
+    // Collected, because another thread may drop its reference now: the drop of the last one, here,
+    // drops wakers, whose code may add an object.
+    let objects: Vec<Kept> =
+        KEEPERS.with_borrow(|keepers| keepers.all.iter().filter_map(Keeper::upgrade).collect());
+    let mut count = |waker: &Waker| *kept.entry(waker.data()).or_default() += 1;
+    objects.iter().for_each(|object| object.for_each_waker(&mut count));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Held by "another thread", which drops it while it is visited.
+    static ELSEWHERE: Mutex<Option<Arc<AddsInDrop>>> = Mutex::new(None);
+
+    struct AddsInDrop;
+
+    impl KeepsWakers for AddsInDrop {
+        fn for_each_waker(&self, _: &mut dyn FnMut(&Waker)) {
+            drop(ELSEWHERE.lock().unwrap().take());
+        }
+    }
+
+    impl Drop for AddsInDrop {
+        fn drop(&mut self) {
+            add_local(&Rc::new(Empty));
+        }
+    }
+
+    struct Empty;
+
+    impl KeepsWakers for Empty {
+        fn for_each_waker(&self, _: &mut dyn FnMut(&Waker)) {}
+    }
+
+    #[test]
+    fn an_object_that_ends_while_it_is_counted_may_add_another() {
+        let object = Arc::new(AddsInDrop);
+        add_shared(&object);
+        *ELSEWHERE.lock().unwrap() = Some(object);
+        count(&mut HashMap::new());
+        assert!(ELSEWHERE.lock().unwrap().is_none());
+    }
 }
