@@ -169,17 +169,18 @@ pub(super) fn now() -> u64 {
     monotonic_micros().unwrap_or(0)
 }
 
-/// Returns the full times of records. Only the epoch of the last one is stored; it falls by one
-/// wherever the lower bits rise backwards.
+/// Returns the full times of records, which never decrease. Only the epoch of the last one is
+/// stored; it falls by one wherever the lower bits rise backwards.
 pub(super) fn times(records: &[Record], mut epoch: u64) -> Vec<u64> {
     let mut times = vec![0; records.len()];
-    let mut later = u64::MAX;
+    let (mut later, mut later_record) = (u64::MAX, u64::MAX);
     for (time, record) in times.iter_mut().zip(records).rev() {
-        if record.time > later {
+        if record.time > later_record {
             epoch = epoch.saturating_sub(1);
         }
-        later = record.time;
-        *time = epoch << TIME_BITS | record.time;
+        // A damaged tape may have an epoch that cannot fall further.
+        later = later.min(epoch << TIME_BITS | record.time);
+        (*time, later_record) = (later, record.time);
     }
     times
 }

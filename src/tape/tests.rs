@@ -49,6 +49,21 @@ fn e1_a_turn_before_the_tape_has_an_end_if_the_next_one_is_there() {
     assert_eq!(due, [Some(Duration::from_nanos(2 * MS)), None]);
 }
 
+/// The epoch of a damaged tape cannot fall with the times of its records.
+#[test]
+fn r9_the_times_of_a_damaged_tape_never_decrease() {
+    let records = [
+        record(TurnKind::Sleep, 9 * MS, Reason::LOOP),
+        record(TurnKind::Loop, MS, Reason::LOOP),
+        record(TurnKind::Watcher, 2 * MS, Reason::fd(Some(3))),
+    ];
+    for epoch in [0, 1 << 16] {
+        let times = times(&records, epoch);
+        assert!(times.is_sorted(), "{times:?}");
+    }
+    assert_eq!(read(&records, 0)[2].lateness(), Some(Duration::from_nanos(MS)));
+}
+
 #[test]
 fn r1_a_cause_has_the_number_of_its_descriptor() {
     let numbers = [0, 255, 256, 70_000, (1 << 24) - 1].map(Some);
