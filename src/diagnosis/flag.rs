@@ -1,6 +1,8 @@
 //! A red flag, and the list of them.
 
-use std::fmt;
+use std::fmt::{self, Write};
+
+use crate::log_text::OneLine;
 
 /// The kind of a [`Flag`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,11 +119,12 @@ impl Flag {
 impl fmt::Display for Flag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let label = if self.is_hint() { "hint, " } else { "" };
-        write!(f, "{label}{}: ", self.kind)?;
+        let mut line = OneLine(f); // The place may have a name from outside.
+        write!(line, "{label}{}: ", self.kind)?;
         if let Some(place) = &self.place {
-            write!(f, "{place}: ")?;
+            write!(line, "{place}: ")?;
         }
-        write!(f, "{}; {}", self.figures, self.advice())
+        write!(line, "{}; {}", self.figures, self.advice())
     }
 }
 
@@ -159,5 +162,17 @@ impl fmt::Display for Diagnosis {
         }
         self.flags.iter().try_for_each(|flag| writeln!(f, "{flag}"))?;
         self.unchecked.iter().try_for_each(|reason| writeln!(f, "not checked: {reason}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e7_a_flag_is_one_line_whatever_the_name_of_its_place() {
+        let place = Some("task a\nb (src/main.rs:7)".to_owned());
+        let flag = Flag::new(FlagKind::BusyLoop, place, "figures".into()).to_string();
+        assert!(flag.starts_with("busy loop: task a\\nb (src/main.rs:7): figures; "), "{flag}");
     }
 }
