@@ -23,11 +23,14 @@ use super::listen::listen;
 use crate::error::{Error, Result};
 use crate::io::Io;
 use crate::task::current::{report, running_for};
-use crate::task::{current_loop, sleep_until};
+use crate::task::sleep_until;
 
 /// Connections that a run of a burst may accept. Each run of a task ends after one connection, so
 /// any greater number distinguishes a burst from a single connection.
 const BATCH: usize = 2;
+
+/// The call that needs a running loop, for [`Error::NoLoop`].
+const ACCEPT: &str = "mainspring::net::TcpListener::accept";
 
 /// A listening socket of tasks.
 pub(super) struct TaskListener {
@@ -99,7 +102,7 @@ impl TaskListener {
         loop {
             self.limit.room().await;
             if let Some(end) = self.backoff_end.get() {
-                if current_loop()?.now() < end {
+                if running_for(ACCEPT)?.core.timeline.now() < end {
                     sleep_until(end).await;
                     continue;
                 }
@@ -138,7 +141,7 @@ impl TaskListener {
     /// reports the next connection, and no accept(2) finds the backlog empty.
     fn note_accepted(&self) {
         let mut policy = self.policy.borrow_mut();
-        if let Ok(tasks) = running_for("mainspring::net") {
+        if let Ok(tasks) = running_for(ACCEPT) {
             policy.begin(tasks.core.tick(), BATCH);
             tasks.core.page.accepted.add(1);
         }
@@ -148,12 +151,13 @@ impl TaskListener {
     }
 
     fn fail(&self, failure: Failure, source: io::Error) -> Result<()> {
-        let now = current_loop()?.now();
+        let tasks = running_for(ACCEPT)?;
+        let timeline = &tasks.core.timeline;
+        let now = timeline.now();
         if self.backoff_end.get().is_some_and(|end| now < end) {
             return Ok(()); // Another task has met the same failure first.
         }
-        let nanos = running_for("mainspring::net")?.core.timeline.now_nanos();
-        let reaction = self.policy.borrow_mut().failed(failure, nanos);
+        let reaction = self.policy.borrow_mut().failed(failure, timeline.nanos_of(now));
         self.turn_away(reaction.turn_away);
         if reaction.report {
             report(Error::Accept { fd: self.fd(), source });

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use mainspring_sys::socket;
 
 use super::host::Host;
-use crate::awaits::pending;
+use crate::awaits::{located, pending};
 use crate::blocking::{BlockingPool, Job, JobBuilder};
 use crate::error::{Error, Result};
 use crate::task::{budget, current, job_of};
@@ -68,7 +68,7 @@ where
 #[track_caller]
 pub fn lookup_name(address: impl Into<SocketAddr>) -> impl Future<Output = Result<String>> {
     let (address, caller) = (address.into(), Location::caller());
-    async move {
+    located(|| "lookup_name", async move {
         budget::step().await;
         let tasks = current::running_for("mainspring::net::lookup_name")?;
         let job = job_of(&tasks.core).lookup().name(format!("name of {address}"));
@@ -80,7 +80,7 @@ pub fn lookup_name(address: impl Into<SocketAddr>) -> impl Future<Output = Resul
                 })
             })?
             .await?
-    }
+    })
 }
 
 impl From<Infallible> for Error {

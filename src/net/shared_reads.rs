@@ -18,7 +18,7 @@ impl ConnectedSocket {
         max: usize,
         take: impl FnOnce(&[u8]),
     ) -> Poll<io::Result<()>> {
-        let tasks = current::running_for("ConnectedSocket::poll_read")?;
+        let tasks = current::running_for("mainspring::net::ConnectedSocket::poll_read")?;
         let mut buffer = ReadBuffer::of(&tasks.core);
         let wanted = max.min(buffer.len());
         let read = self.poll_read(cx, &mut buffer[..wanted]);

@@ -64,8 +64,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`Error::Notify`], of the kind `InvalidInput` if the text contains a newline or a zero byte,
-    /// which would begin another message.
+    /// [`Error::Notify`], of the kind `InvalidInput` if the text contains a newline, a carriage
+    /// return or a zero byte, which could begin another message.
     ///
     /// ```
     /// let service = mainspring::service::Service::default();
@@ -115,13 +115,14 @@ impl Service {
     /// # Errors
     ///
     /// [`Error::Notify`], of the kind `InvalidInput` if the name contains anything but capital
-    /// letters, digits and underscores, or the value contains a newline or a zero byte.
+    /// letters, digits and underscores, or the value contains a newline, a carriage return or a
+    /// zero byte.
     pub fn notify(&self, name: &str, value: &str) -> Result<()> {
         let is_plain = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
         let problem = if name.is_empty() || !name.bytes().all(is_plain) {
             "a name has capital letters, digits and underscores only"
         } else if value.contains(['\n', '\r', '\0']) {
-            "the value has a newline or a zero byte"
+            "the value has a newline, a carriage return or a zero byte"
         } else {
             return self.send(&format!("{name}={value}"));
         };

@@ -38,7 +38,11 @@ use crate::handle::Key;
 pub fn sleep_until_wall_time(deadline: SystemTime) -> impl Future<Output = ()> {
     located(
         || "sleep_until_wall_time",
-        ClockSleep::new(Timebase::Wall, Deadline::At(wall_nanos(deadline))),
+        ClockSleep::new(
+            "mainspring::sleep_until_wall_time",
+            Timebase::Wall,
+            Deadline::At(wall_nanos(deadline)),
+        ),
     )
 }
 
@@ -70,7 +74,10 @@ pub fn sleep_in_boot_time(delay: Duration) -> impl Future<Output = ()> {
         Some(tasks) => Deadline::At(Deadline::After(delay).time(&tasks, Timebase::Boot)),
         None => Deadline::After(delay),
     };
-    located(|| "sleep_in_boot_time", ClockSleep::new(Timebase::Boot, deadline))
+    located(
+        || "sleep_in_boot_time",
+        ClockSleep::new("mainspring::sleep_in_boot_time", Timebase::Boot, deadline),
+    )
 }
 
 /// Completes when [`boot_time`](crate::LoopHandle::boot_time) is `deadline` or later. Otherwise
@@ -89,7 +96,11 @@ pub fn sleep_in_boot_time(delay: Duration) -> impl Future<Output = ()> {
 pub fn sleep_until_boot_time(deadline: Duration) -> impl Future<Output = ()> {
     located(
         || "sleep_until_boot_time",
-        ClockSleep::new(Timebase::Boot, Deadline::At(nanos(deadline))),
+        ClockSleep::new(
+            "mainspring::sleep_until_boot_time",
+            Timebase::Boot,
+            Deadline::At(nanos(deadline)),
+        ),
     )
 }
 
@@ -116,6 +127,8 @@ impl Deadline {
 /// A sleep by another clock.
 #[must_use = "futures do nothing unless awaited"]
 struct ClockSleep {
+    /// The function that made it.
+    call: &'static str,
     timebase: Timebase,
     deadline: Deadline,
     armed: Option<Armed>,
@@ -132,14 +145,14 @@ struct Armed {
 }
 
 impl ClockSleep {
-    fn new(timebase: Timebase, deadline: Deadline) -> ClockSleep {
-        ClockSleep { timebase, deadline, armed: None, local: PhantomData }
+    fn new(call: &'static str, timebase: Timebase, deadline: Deadline) -> ClockSleep {
+        ClockSleep { call, timebase, deadline, armed: None, local: PhantomData }
     }
 
     /// Arms the timer. Even a deadline that has passed waits for the next tick.
     #[track_caller]
     fn arm(&mut self, waker: &Waker) {
-        let tasks = current::expect("a sleep by another clock");
+        let tasks = current::expect(self.call);
         let deadline = self.deadline.time(&tasks, self.timebase);
         let waiter = Cell::new(Key::NONE);
         tasks.wait(&waiter, waker);

@@ -139,7 +139,7 @@ impl TaskGroup {
         F: Future<Output = Result<T>> + 'static,
         T: 'static,
     {
-        let tasks = current::running_for("TaskGroup::spawn")?;
+        let tasks = current::running_for("mainspring::TaskGroup::spawn")?;
         let state = &self.state;
         if state.stage.get() != Stage::Open {
             return Err(Error::GroupEnding);
