@@ -67,7 +67,7 @@ pub(crate) trait TaskLayer {
     /// Passes the descriptors that tasks wait for to `visit`.
     fn for_each_fd(&self, visit: &mut dyn FnMut(RawFd));
     /// Returns the descriptor that has the key `key`.
-    fn fd_of(&self, key: Key) -> Option<i32>;
+    fn fd_of(&self, key: Key) -> Option<RawFd>;
     /// Wakes every task in a forked child. A wake from a thread of the parent may be lost.
     fn after_fork(&self);
     /// Drops all tasks. The values that are dropped may call the loop, which is closed.

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
@@ -133,7 +132,7 @@ struct ClockSleep {
     deadline: Deadline,
     armed: Option<Armed>,
     /// Not `Send`: the timer belongs to a loop of this thread.
-    local: PhantomData<Rc<Tasks>>,
+    local: PhantomData<*const ()>,
 }
 
 /// A timer of a loop.

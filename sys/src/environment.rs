@@ -6,6 +6,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io;
 use std::str::FromStr;
 
@@ -35,6 +36,19 @@ pub(crate) fn choice<T: FromStr<Err = io::Error>>(variable: &str) -> io::Result<
         Ok(choice) => Ok(Some(choice)),
         Err(error) => Err(io::Error::new(error.kind(), format!("{variable}: {error}"))),
     }
+}
+
+/// Returns the one of `kinds` with this name. `what` names them in the error.
+///
+/// # Errors
+///
+/// `InvalidInput` with the names of all kinds.
+pub(crate) fn kind_named<K: Copy + Display>(what: &str, name: &str, kinds: &[K]) -> io::Result<K> {
+    kinds.iter().copied().find(|kind| kind.to_string() == name).ok_or_else(|| {
+        let names = kinds.iter().map(K::to_string).collect::<Vec<_>>().join(", ");
+        let message = format!("unknown {what} {name:?}; this system has {names}");
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })
 }
 
 /// Returns true if the process may have more rights than the user who started it.

@@ -34,7 +34,7 @@
 use std::io::{self, ErrorKind, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use crate::syscall::{check, retry};
+use crate::fd::poll_now;
 
 /// Operation for which an error is classified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -218,10 +218,7 @@ fn is_end(fd: BorrowedFd<'_>, error: &io::Error) -> bool {
 }
 
 fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
-    let mut polled = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: the call reads and writes one entry, and `polled` outlives it.
-    let result = retry(|| check(unsafe { libc::poll(&raw mut polled, 1, 0) }));
-    result.is_ok() && polled.revents & libc::POLLHUP != 0
+    poll_now(fd.as_raw_fd(), libc::POLLIN).is_ok_and(|found| found & libc::POLLHUP != 0)
 }
 
 #[cfg(test)]

@@ -254,6 +254,15 @@ pub(crate) fn stat(fd: RawFd) -> io::Result<libc::stat> {
     Ok(stat)
 }
 
+/// Returns what poll(2) reports for a descriptor now, without waiting; 0 for nothing.
+pub(crate) fn poll_now(fd: RawFd, events: libc::c_short) -> io::Result<libc::c_short> {
+    let mut polled = libc::pollfd { fd, events, revents: 0 };
+    // SAFETY: the call reads and writes one entry, and `polled` outlives it. A wrong number is
+    // reported in the entry.
+    retry(|| check(unsafe { libc::poll(&raw mut polled, 1, 0) }))?;
+    Ok(polled.revents)
+}
+
 /// Reads once. Returns the number of bytes; 0 means end of file.
 ///
 /// ```

@@ -27,9 +27,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::fd::{change_nonblocking, stat, status};
+use crate::fd::{change_nonblocking, poll_now, stat, status};
 use crate::per_process::PerProcess;
-use crate::syscall::{check, retry};
+use crate::syscall::check;
 
 /// Behaviour of calls on a watched file that is not ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,10 +181,7 @@ pub fn end(fd: RawFd, was: BlockingMode) {
 /// ```
 pub fn is_ready(fd: RawFd, to_write: bool) -> bool {
     let events = if to_write { libc::POLLOUT } else { libc::POLLIN };
-    let mut polled = libc::pollfd { fd, events, revents: 0 };
-    // SAFETY: `polled` is one entry, writable, and outlives the call, which does not wait.
-    let count = retry(|| check(unsafe { libc::poll(&raw mut polled, 1, 0) }));
-    count.is_ok_and(|count| count > 0)
+    poll_now(fd, events).is_ok_and(|found| found != 0)
 }
 
 /// Returns the error of a descriptor that only refers to a path (O_PATH of open(2)), on which no

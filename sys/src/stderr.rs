@@ -11,6 +11,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use crate::fd::poll_now;
 use crate::syscall::{check, retry};
 
 /// Maximum length of a line in bytes, including the newline: `PIPE_BUF`, up to which a write to a
@@ -66,18 +67,15 @@ fn write_to_file(line: &[u8]) -> io::Result<usize> {
 
 /// Checks by poll(2), without blocking, that standard error accepts a line.
 fn check_room() -> io::Result<()> {
-    let mut polled = libc::pollfd { fd: STDERR, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: the call reads and writes one entry, and `polled` outlives it.
-    retry(|| check(unsafe { libc::poll(&raw mut polled, 1, 0) }))?;
-    match polled.revents {
+    match poll_now(STDERR, libc::POLLOUT)? {
         // poll(2) of macOS reports POLLNVAL for devices such as terminals, which are open.
-        mark if mark & libc::POLLNVAL != 0 => Ok(()),
+        found if found & libc::POLLNVAL != 0 => Ok(()),
         // Tested before POLLOUT, which is also set for a pipe without a reader: a write would raise
         // SIGPIPE.
-        mark if mark & (libc::POLLERR | libc::POLLHUP) != 0 => {
+        found if found & (libc::POLLERR | libc::POLLHUP) != 0 => {
             Err(io::ErrorKind::BrokenPipe.into())
         }
-        mark if mark & libc::POLLOUT != 0 => Ok(()),
+        found if found & libc::POLLOUT != 0 => Ok(()),
         _ => Err(io::ErrorKind::WouldBlock.into()),
     }
 }

@@ -76,12 +76,7 @@ impl FromStr for WakeupKind {
     type Err = io::Error;
 
     fn from_str(name: &str) -> io::Result<WakeupKind> {
-        let kinds = WakeupKind::available();
-        kinds.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
-            let names = kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
-            let message = format!("unknown wakeup {name:?}; this system has {names}");
-            io::Error::new(io::ErrorKind::InvalidInput, message)
-        })
+        environment::kind_named("wakeup", name, WakeupKind::available())
     }
 }
 

@@ -29,6 +29,15 @@ impl Tasks {
         tasks
     }
 
+    /// Returns the task that `ready` runs. For an fd it is the one that has waited longest for the
+    /// readiness.
+    fn task_of(&self, ready: Ready) -> Option<Key> {
+        match KeyKind::of(ready.key) {
+            KeyKind::Io => self.io_waiter_for(ready),
+            _ => Some(ready.key),
+        }
+    }
+
     /// Dispatches a key that is not a task.
     // Never inlined: a task would save the registers that this uses.
     #[inline(never)]
@@ -65,11 +74,7 @@ impl TaskLayer for Tasks {
     }
 
     fn dispatch_traced(&self, ready: Ready) -> bool {
-        let task = match KeyKind::of(ready.key) {
-            KeyKind::Io => self.io_waiter_for(ready),
-            _ => Some(ready.key),
-        };
-        match task.filter(|task| self.is_traced(*task)) {
+        match self.task_of(ready).filter(|task| self.is_traced(*task)) {
             Some(task) => self.traced(task, || self.dispatch(ready)),
             None => self.dispatch(ready),
         }
@@ -181,10 +186,7 @@ impl TaskLayer for Tasks {
     }
 
     fn origin_of(&self, ready: Ready) -> Option<TaskOrigin> {
-        let key = match KeyKind::of(ready.key) {
-            KeyKind::Io => self.io_waiter_for(ready)?,
-            _ => ready.key,
-        };
+        let key = self.task_of(ready)?;
         let location = self.location(key)?;
         Some((key, location, self.name(key)))
     }
@@ -194,7 +196,7 @@ impl TaskLayer for Tasks {
         keys.into_iter().filter_map(|key| self.fd_of(key)).for_each(visit);
     }
 
-    fn fd_of(&self, key: Key) -> Option<i32> {
+    fn fd_of(&self, key: Key) -> Option<RawFd> {
         let watcher = self.ios.borrow_mut().get(key)?.watcher?;
         self.core.watchers.borrow().fd_of(watcher)
     }

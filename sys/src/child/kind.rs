@@ -72,11 +72,6 @@ impl FromStr for ExitWatchKind {
     type Err = io::Error;
 
     fn from_str(name: &str) -> io::Result<ExitWatchKind> {
-        let kinds = ExitWatchKind::available();
-        kinds.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
-            let names = kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
-            let message = format!("unknown watch of children {name:?}; this system has {names}");
-            io::Error::new(io::ErrorKind::InvalidInput, message)
-        })
+        environment::kind_named("watch of children", name, ExitWatchKind::available())
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::always_ready::AlwaysReady;
 use super::contract::{Selector, UserEvent};
-use super::errors::{check_interest, no_user_events, parents_selector};
+use super::errors::{check_found, check_interest, no_user_events, parents_selector};
 use crate::environment;
 use crate::event::{Event, Events, Interest, Readiness, Token, TriggerMode};
 use crate::fd::{is_open, owned};
@@ -287,10 +287,6 @@ struct KernelTimespec {
 fn create() -> io::Result<OwnedFd> {
     // SAFETY: the call takes a flag and touches no memory of ours.
     owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })
-}
-
-fn check_found(was_found: bool) -> io::Result<()> {
-    if was_found { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 /// Returns true if the kernel refused a file that never blocks.

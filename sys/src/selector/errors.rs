@@ -19,6 +19,12 @@ pub(super) fn parents_selector() -> io::Error {
     )
 }
 
+/// Returns an error for a descriptor that was not registered.
+#[cfg(any(has_epoll, has_kqueue, test))]
+pub(super) fn check_found(was_found: bool) -> io::Result<()> {
+    if was_found { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
 /// Refuses an empty interest.
 pub(super) fn check_interest(interest: Interest) -> io::Result<()> {
     if !interest.is_empty() {

@@ -77,11 +77,7 @@ impl FromStr for SelectorKind {
 
     /// Accepts the names of the kinds that this system has.
     fn from_str(name: &str) -> io::Result<SelectorKind> {
-        let kinds = SelectorKind::available();
-        kinds.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
-            let message = format!("unknown selector {name:?}; this system has {}", list(kinds));
-            io::Error::new(io::ErrorKind::InvalidInput, message)
-        })
+        environment::kind_named("selector", name, SelectorKind::available())
     }
 }
 

@@ -10,7 +10,8 @@ use super::address::{Address, KernelAddress};
 use super::endpoints::peer_addr;
 use super::open::{bind_to, open};
 use super::option;
-use crate::syscall::{check, retry};
+use crate::fd::poll_now;
+use crate::syscall::check;
 
 /// A connection that [`connect`] has started.
 #[derive(Debug)]
@@ -142,7 +143,5 @@ pub fn finish_connect(socket: impl AsFd) -> io::Result<bool> {
 
 /// Returns true if the attempt is over: poll(2) reports nothing while it is in progress.
 fn is_over(socket: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut polled = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-    // SAFETY: the call reads and writes one entry, and `polled` outlives it.
-    retry(|| check(unsafe { libc::poll(&raw mut polled, 1, 0) })).map(|count| count > 0)
+    poll_now(socket.as_raw_fd(), libc::POLLOUT).map(|found| found != 0)
 }

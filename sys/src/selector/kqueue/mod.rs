@@ -47,7 +47,7 @@ use self::table::{Registration, Table};
 pub(crate) use self::{exits::ExitFilters, system::System};
 use super::always_ready::AlwaysReady;
 use super::contract::{Selector, UserEvent};
-use super::errors::check_interest;
+use super::errors::{check_found, check_interest};
 use crate::event::{Event, Events, Interest, Token, TriggerMode};
 use crate::timeout::retry_wait;
 
@@ -242,8 +242,4 @@ impl<K: Kernel> Selector for Kqueue<K> {
         self.user_events.insert(ident, token);
         Ok(self.kernel.user_event(ident, token))
     }
-}
-
-fn check_found(was_found: bool) -> io::Result<()> {
-    if was_found { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }

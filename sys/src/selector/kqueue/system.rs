@@ -2,14 +2,14 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::kernel::{FileKind, Kernel};
 use crate::event::{Interest, Token};
-use crate::fd::{is_open, owned, owned_as_is};
+use crate::fd::{is_open, owned, owned_as_is, poll_now, set_cloexec, stat};
 use crate::process::Process;
 use crate::selector::contract::UserEvent;
 use crate::selector::kqueue::kevent::NOTE_TRIGGER;
@@ -153,15 +153,9 @@ fn create() -> io::Result<OwnedFd> {
     let own = if cfg!(kqueue_is_library) { owned_as_is } else { owned };
     // SAFETY: the call takes nothing and touches no memory of ours.
     let kqueue = own(unsafe { kevent::kqueue() })?;
-    close_on_exec(kqueue.as_fd())?;
+    // A kqueue is not inherited by fork(2), so the race is only with an exec without a fork.
+    set_cloexec(kqueue.as_fd())?;
     Ok(kqueue)
-}
-
-/// Sets close-on-exec. A kqueue is not inherited by fork(2), so the race is only with an exec
-/// without a fork.
-fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: F_SETFD takes an integer and touches no memory of ours.
-    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
 }
 
 /// Gives `fresh` the number of `old`.
@@ -178,7 +172,7 @@ fn replace(old: &mut Arc<OwnedFd>, fresh: OwnedFd) -> io::Result<()> {
     // SAFETY: `fresh` is open; the number belongs to the old kqueue, which the call closes if it is
     // open.
     check(unsafe { libc::dup2(fresh.as_raw_fd(), old.as_raw_fd()) })?;
-    close_on_exec(old.as_fd())
+    set_cloexec(old.as_fd())
 }
 
 /// Replaces `old` by `fresh`. libkqueue finds its kqueues by number, so a duplicate would not be
@@ -199,11 +193,7 @@ fn timespec(wait: Duration) -> libc::timespec {
 }
 
 fn file_type(fd: RawFd) -> io::Result<libc::mode_t> {
-    // SAFETY: the struct has only integer fields, for which zero is a valid value.
-    let mut stat: libc::stat = unsafe { mem::zeroed() };
-    // SAFETY: `stat` is writable and outlives the call; a wrong number is an error, not a fault.
-    check(unsafe { libc::fstat(fd, &raw mut stat) })?;
-    Ok(stat.st_mode & libc::S_IFMT)
+    Ok(stat(fd)?.st_mode & libc::S_IFMT)
 }
 
 fn is_terminal(fd: RawFd) -> bool {
@@ -219,8 +209,5 @@ fn polls(fd: RawFd, filter: Filter) -> bool {
         Filter::Write => libc::POLLOUT,
         Filter::Except | Filter::User => return false,
     };
-    let mut polled = libc::pollfd { fd, events, revents: 0 };
-    // SAFETY: the call reads and writes one entry, and `polled` outlives it.
-    let count = retry(|| check(unsafe { libc::poll(&raw mut polled, 1, 0) }));
-    count.is_ok() && polled.revents == events
+    poll_now(fd, events).is_ok_and(|found| found == events)
 }

@@ -253,7 +253,7 @@ impl SendBatch {
         writer.used()
     }
 
-    /// Returns true if the socket is connected to a peer of IPv4.
+    /// Returns true if the socket is connected to a peer of IPv4, or if its peer is not known.
     fn is_v4_socket(&mut self, socket: BorrowedFd<'_>) -> bool {
         *self.is_v4.get_or_insert_with(|| {
             peer_addr(socket)
@@ -272,8 +272,7 @@ impl SendBatch {
             let nothing = std::ptr::null_mut();
             let (is_named, has_control) = (message.msg_namelen > 0, message.msg_controllen > 0);
             message.msg_name = if is_named { name.place().cast() } else { nothing };
-            message.msg_control =
-                if has_control { (&raw mut control.0).cast() } else { std::ptr::null_mut() };
+            message.msg_control = if has_control { (&raw mut control.0).cast() } else { nothing };
             message.msg_iov = slice;
         }
     }
