@@ -33,7 +33,7 @@ pub(super) struct AcceptCallback<F> {
     announce: Announce,
     location: &'static Location<'static>,
     policy: AcceptPolicy,
-    /// Timer at the end of the latest backoff; None before the first.
+    /// Timer at the end of the latest backoff; `None` before the first.
     backoff_timer: Option<TimerHandle>,
 }
 

@@ -76,7 +76,7 @@ pub(super) struct AcceptPolicy {
     left: usize,
     /// Tick of the latest run.
     latest_tick: u64,
-    /// Time of the loop's clock in nanoseconds when the limit was last hit; None if never.
+    /// Time of the loop's clock in nanoseconds when the limit was last hit; `None` if never.
     last_limit_hit: Option<u64>,
     /// True if no connection was accepted since the last backoff began.
     last_backoff_failed: bool,

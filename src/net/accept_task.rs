@@ -40,7 +40,7 @@ pub(super) struct TaskListener {
     limit: Rc<ConnectionLimit>,
     reserve: RefCell<ReserveFd>,
     policy: RefCell<AcceptPolicy>,
-    /// End of the latest backoff; None if there is none.
+    /// End of the latest backoff; `None` if there is none.
     backoff_end: Cell<Option<Instant>>,
 }
 
@@ -194,7 +194,7 @@ impl TaskListener {
     }
 }
 
-/// A connection, or None at the connection limit.
+/// A connection, or `None` at the connection limit.
 type Accepted = std::result::Result<Option<(OwnedFd, Address)>, AcceptError>;
 
 impl AsFd for TaskListener {

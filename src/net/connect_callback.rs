@@ -25,11 +25,11 @@ use crate::watchers::{Registration, Role, WatcherId};
 /// cancelled.
 struct Attempt<S, F> {
     el: LoopHandle<S>,
-    /// The remote address; None if the caller's value is not an address, which is the error then.
+    /// The remote address; `None` if the caller's value is not an address, which is the error then.
     address: Option<Address>,
-    /// The socket, or the error of the first call; None when the outcome was taken.
+    /// The socket, or the error of the first call; `None` when the outcome was taken.
     socket: Option<io::Result<Connecting>>,
-    /// The user's callback; None when it was called.
+    /// The user's callback; `None` when it was called.
     callback: Option<F>,
     timer: TimerHandle,
     timed_out: Rc<Cell<bool>>,
@@ -45,7 +45,7 @@ impl<S, F> Drop for Attempt<S, F> {
 }
 
 impl<S, F> Attempt<S, F> {
-    /// Returns the outcome, or None while the attempt is in progress.
+    /// Returns the outcome, or `None` while the attempt is in progress.
     fn outcome(&mut self) -> Option<io::Result<Socket>> {
         let finished = match self.socket.as_ref()? {
             Ok(Connecting::Done(_)) | Err(_) => Ok(()),

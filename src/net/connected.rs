@@ -37,7 +37,7 @@ pub struct ConnectedSocket {
     /// Fields are dropped in this order: the socket leaves the loop before the permit is given
     /// back.
     io: Io<Socket>,
-    /// The permit of the listener; None unless a listener has accepted the socket.
+    /// The permit of the listener; `None` unless a listener has accepted the socket.
     permit: Option<Permit>,
 }
 

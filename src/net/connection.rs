@@ -22,7 +22,7 @@ use crate::snapshot::{EntryKind, Facts};
 pub(crate) struct Connection<P> {
     transport: Transport,
     protocol: P,
-    /// The membership in a server; None if no server has accepted the connection.
+    /// The membership in a server; `None` if no server has accepted the connection.
     membership: Option<Membership>,
 }
 

@@ -157,7 +157,7 @@ pub trait DatagramProtocol<S> {
         Ok(())
     }
 
-    /// Called last. `reason` is None if this side has closed the endpoint; otherwise it is the
+    /// Called last. `reason` is `None` if this side has closed the endpoint; otherwise it is the
     /// error, which also goes to the exception handler.
     ///
     /// # Errors

@@ -40,11 +40,11 @@ pub(super) struct ServerState {
     pub(super) core: Rc<LoopCore>,
     pub(super) key: Key,
     pub(super) fd: RawFd,
-    /// The registration of the listener; None after the server was closed.
+    /// The registration of the listener; `None` after the server was closed.
     pub(super) watch: Cell<Option<WatcherId>>,
-    /// The listener; None after the server was closed, and while a call uses it.
+    /// The listener; `None` after the server was closed, and while a call uses it.
     pub(super) listener: Cell<Option<Listener>>,
-    /// Open connections by place; None in a vacant place.
+    /// Open connections by place; `None` in a vacant place.
     pub(super) connections: RefCell<Vec<Option<Transport>>>,
     /// Vacant places in `connections`.
     pub(super) vacant: RefCell<Vec<u32>>,
@@ -54,7 +54,7 @@ pub(super) struct ServerState {
     pub(super) paused: Cell<bool>,
     /// Limit on open connections; `usize::MAX` means no limit.
     pub(super) max_connections: Cell<usize>,
-    /// The admission check of clients; None admits all.
+    /// The admission check of clients; `None` admits all.
     pub(super) admission: RefCell<Option<Admission>>,
     /// Idle limit of connections that are accepted from now on.
     pub(super) idle_limit: Cell<Option<Duration>>,
@@ -144,7 +144,7 @@ impl ServerState {
         }
     }
 
-    /// Calls `run` with the listener, or returns None if it is closed. The listener is out of its
+    /// Calls `run` with the listener, or returns `None` if it is closed. The listener is out of its
     /// cell meanwhile, because its `as_fd` may be user code. A panic puts it back, too.
     pub(super) fn with_listener<R>(&self, run: impl FnOnce(&mut Listener) -> R) -> Option<R> {
         struct Lent<'a>(&'a ServerState, Option<Listener>);

@@ -85,8 +85,8 @@ impl ConnectedSocket {
     }
 
     /// Limits how long sent data may stay unacknowledged before the connection ends with `TimedOut`
-    /// (`TCP_USER_TIMEOUT`, tcp(7)). None is the system's default, which retries for many minutes.
-    /// The time is rounded up to milliseconds.
+    /// (`TCP_USER_TIMEOUT`, tcp(7)). `None` is the system's default, which retries for many
+    /// minutes. The time is rounded up to milliseconds.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ impl ConnectedSocket {
         socket::set_user_timeout(self, limit)
     }
 
-    /// Returns the limit on unacknowledged data; None is the system's default.
+    /// Returns the limit on unacknowledged data; `None` is the system's default.
     ///
     /// # Errors
     ///

@@ -169,7 +169,7 @@ where
 #[derive(Debug)]
 pub struct PipePair<R, W> {
     reader: R,
-    /// The writer; None after the shutdown.
+    /// The writer; `None` after the shutdown.
     writer: Option<W>,
 }
 

@@ -183,7 +183,7 @@ impl ClockTimer {
     ///
     /// # Errors
     ///
-    /// None here: there is no timer.
+    /// `None` here: there is no timer.
     pub fn set(&self, _deadline: Duration) -> io::Result<bool> {
         match self.none {}
     }
@@ -192,7 +192,7 @@ impl ClockTimer {
     ///
     /// # Errors
     ///
-    /// None here: there is no timer.
+    /// `None` here: there is no timer.
     pub fn drain(&self) -> io::Result<bool> {
         match self.none {}
     }

@@ -10,7 +10,7 @@ use std::fmt::Display;
 use std::io;
 use std::str::FromStr;
 
-/// Returns the value of the variable. None if it is unset or empty, or if the process is
+/// Returns the value of the variable. `None` if it is unset or empty, or if the process is
 /// set-user-ID or set-group-ID.
 ///
 /// Bytes that are not UTF-8 are replaced.
@@ -25,7 +25,7 @@ pub fn variable(name: &str) -> Option<String> {
     Some(value.to_string_lossy().into_owned())
 }
 
-/// Returns the parsed value of the variable, or None as for [`variable`].
+/// Returns the parsed value of the variable, or `None` as for [`variable`].
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ pub fn is_privileged() -> bool {
 }
 
 /// Removes the variables from the environment, so that no child inherits them, and returns their
-/// values. A value is None as for [`variable`].
+/// values. A value is `None` as for [`variable`].
 ///
 /// The variables stay in the environment if the process has other threads, or if its threads cannot
 /// be counted (only Linux can, by `/proc`): C code may read the environment at the same time

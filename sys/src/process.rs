@@ -89,7 +89,7 @@ fn cell() -> &'static AtomicU32 {
 }
 
 /// Maps a page that the kernel clears in every kind of child (madvise(2), MADV_WIPEONFORK, Linux
-/// 4.14). None if it refuses.
+/// 4.14). `None` if it refuses.
 #[cfg(all(has_wipe_on_fork, not(miri)))]
 fn cleared_page() -> Option<&'static AtomicU32> {
     const SIZE: usize = 4096;

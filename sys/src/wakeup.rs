@@ -44,7 +44,7 @@ impl WakeupKind {
         ]
     }
 
-    /// Returns the kind that the environment variable `MAINSPRING_WAKEUP` names. None if it is
+    /// Returns the kind that the environment variable `MAINSPRING_WAKEUP` names. `None` if it is
     /// unset or empty.
     ///
     /// A process with more rights than the user who started it (set-user-ID and the like) ignores
@@ -236,7 +236,7 @@ impl Wakeup {
         }
     }
 
-    /// Returns the descriptor that the selector watches. None for a user event.
+    /// Returns the descriptor that the selector watches. `None` for a user event.
     pub fn watched_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.0 {
             Backend::UserEvent(_) => None,
@@ -246,7 +246,7 @@ impl Wakeup {
         }
     }
 
-    /// Returns the descriptor that a signal handler writes eight bytes to. None for a user event.
+    /// Returns the descriptor that a signal handler writes eight bytes to. `None` for a user event.
     pub fn written_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.0 {
             Backend::UserEvent(_) => None,

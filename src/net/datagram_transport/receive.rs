@@ -69,7 +69,7 @@ impl Drop for Delivery<'_> {
 }
 
 impl EndpointState {
-    /// Returns the rest of an earlier batch, or receives another one. None if there is nothing to
+    /// Returns the rest of an earlier batch, or receives another one. `None` if there is nothing to
     /// pass on.
     pub(in crate::net) fn next_delivery(&self, used: &mut RunUsage) -> Option<Delivery<'_>> {
         if let Some(rest) = self.rest.take() {

@@ -76,7 +76,7 @@ pub(in crate::net) struct EndpointState {
     pub(in crate::net) core: Rc<LoopCore>,
     pub(in crate::net) key: Key,
     pub(in crate::net) fd: RawFd,
-    /// The socket; None after the end.
+    /// The socket; `None` after the end.
     pub(in crate::net) socket: RefCell<Option<OwnedFd>>,
     /// True for a Unix socket. Its receivers report no room.
     pub(in crate::net) is_unix: bool,

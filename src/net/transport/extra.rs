@@ -22,9 +22,9 @@ pub(super) struct Extra {
     /// The low and the high water mark, in bytes.
     pub(super) water_marks: Cell<(u32, u32)>,
     pub(super) queue: RefCell<VecDeque<u8>>,
-    /// The reason for the end of the connection; None if there is no error.
+    /// The reason for the end of the connection; `None` if there is no error.
     pub(super) error: Cell<Option<Box<Error>>>,
-    /// Operation and fd that met the error; None means a read of the connection's fd.
+    /// Operation and fd that met the error; `None` means a read of the connection's fd.
     pub(super) failed: Cell<Option<(&'static str, RawFd)>>,
     /// The time limit in force; Some while `LIMITED` is set.
     pub(super) limit: Cell<Option<Limit>>,

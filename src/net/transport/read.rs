@@ -81,7 +81,7 @@ impl TransportState<dyn StreamCell> {
 
     /// Checks the result of a read if it is not plain: no bytes, an error, or one of the flags
     /// `SLOW_READ`. `is_first` is true for the first read of a run. Returns the number of bytes to
-    /// deliver, 0 for end of file, or None.
+    /// deliver, 0 for end of file, or `None`.
     #[cold]
     fn check_read(&self, read: io::Result<usize>, room: usize, is_first: bool) -> Option<usize> {
         self.flush_stream(); // A handshake answers the input that it reads.

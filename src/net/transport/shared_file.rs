@@ -21,7 +21,7 @@ const BLOCKING_WRITE: usize = 512;
 /// A stream that gives its files their blocking flags back before it closes them. On a descriptor
 /// that stays blocking, a call is made only if the kernel is ready for it.
 pub(crate) struct SharedFile<T: TransportStream> {
-    /// The stream; None after it was taken out.
+    /// The stream; `None` after it was taken out.
     stream: Option<T>,
     reader: BlockingMode,
     writer: BlockingMode,

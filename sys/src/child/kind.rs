@@ -43,7 +43,7 @@ impl ExitWatchKind {
         ]
     }
 
-    /// Returns the kind that the environment variable `MAINSPRING_CHILDREN` names. None if it is
+    /// Returns the kind that the environment variable `MAINSPRING_CHILDREN` names. `None` if it is
     /// unset or empty, or if the process is set-user-ID or the like.
     ///
     /// # Errors

@@ -70,7 +70,7 @@ fn wait_status(code: libc::c_int, value: libc::c_int) -> libc::c_int {
 }
 
 /// Returns a child that has ended and was not reaped: its id and its status. It stays a zombie. It
-/// is the same one until it is reaped. None if there is none.
+/// is the same one until it is reaped. `None` if there is none.
 ///
 /// # Errors
 ///
@@ -101,7 +101,7 @@ fn is_own_zombie(pid: u32) -> bool {
     state == Some("Z") && parent == Some(process::id())
 }
 
-/// Returns the status of a child that has ended, which stays a zombie. None if it is running, or
+/// Returns the status of a child that has ended, which stays a zombie. `None` if it is running, or
 /// not a child.
 ///
 /// # Errors
@@ -111,7 +111,7 @@ pub fn status_of_ended(pid: u32) -> io::Result<Option<ExitStatus>> {
     wait_pid(pid as libc::pid_t, true).map(ended)
 }
 
-/// Reaps a child that has ended. None if it is running, or not a child, or reaped by other code.
+/// Reaps a child that has ended. `None` if it is running, or not a child, or reaped by other code.
 ///
 /// # Errors
 ///

@@ -164,7 +164,7 @@ impl WatchedProcess {
         Ok(())
     }
 
-    /// Returns the end of the process, if it was found: its status, or None if other code has
+    /// Returns the end of the process, if it was found: its status, or `None` if other code has
     /// reaped it, or if it was no child.
     pub fn end(&self) -> Option<Option<ExitStatus>> {
         if !self.watcher.is_current() {

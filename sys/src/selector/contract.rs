@@ -168,7 +168,7 @@ pub trait Selector: fmt::Debug {
     fn reset(&mut self) -> io::Result<()>;
 
     /// Returns the kernel object that is readable while an event is pending, for a loop that is
-    /// embedded in another one. None if the kernel has no such object (poll, select).
+    /// embedded in another one. `None` if the kernel has no such object (poll, select).
     ///
     /// The object is the same for the whole life of the selector, and stays open while a clone of
     /// this `Arc` exists.

@@ -43,7 +43,7 @@ impl SelectorKind {
         ]
     }
 
-    /// Returns the kind that the environment variable `MAINSPRING_SELECTOR` names. None if it is
+    /// Returns the kind that the environment variable `MAINSPRING_SELECTOR` names. `None` if it is
     /// unset or empty.
     ///
     /// A process with more rights than the user who started it (set-user-ID and the like) ignores

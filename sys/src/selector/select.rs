@@ -238,7 +238,7 @@ impl Sets {
         check(unsafe { libc::pselect(self.count, readable, writable, priority, limit, no_mask) })
     }
 
-    /// Returns the requested directions in which the entry is ready. None if it is in no set.
+    /// Returns the requested directions in which the entry is ready. `None` if it is in no set.
     fn ready_directions(&self, entry: &Entry) -> Option<Readiness> {
         let sets = [
             (&self.readable, Readiness::READABLE),

@@ -48,7 +48,7 @@ pub(super) struct Previous {
 }
 
 impl Previous {
-    /// Returns the handler of `action`. None if `action` is the default or ignores the signal.
+    /// Returns the handler of `action`. `None` if `action` is the default or ignores the signal.
     pub(super) fn of(action: &libc::sigaction) -> Option<Previous> {
         (!is_default(action)).then_some(Previous {
             handler: action.sa_sigaction,
@@ -82,7 +82,7 @@ pub(super) fn address(level: usize) -> libc::sighandler_t {
     HANDLERS[level] as libc::sighandler_t
 }
 
-/// Returns the level of our handler in `action`. None if it is a handler of other code.
+/// Returns the level of our handler in `action`. `None` if it is a handler of other code.
 pub(super) fn level_of(action: &libc::sigaction) -> Option<usize> {
     (0..LEVELS).find(|level| address(*level) == action.sa_sigaction)
 }

@@ -150,7 +150,7 @@ impl Mailbox {
         self.pending.read(|word| word.load(SeqCst)) != 0
     }
 
-    /// Takes what the handler has stored about a signal. None if nothing is left.
+    /// Takes what the handler has stored about a signal. `None` if nothing is left.
     pub(super) fn take_info(&self, signal: Signal) -> Option<SignalInfo> {
         self.arrivals.take(signal)
     }
@@ -222,7 +222,7 @@ struct Bits {
 }
 
 impl Bits {
-    /// Returns the word and the bit of a signal. None for a number that is not a signal.
+    /// Returns the word and the bit of a signal. `None` for a number that is not a signal.
     fn word_and_bit(&self, number: libc::c_int) -> Option<(&AtomicU64, u64)> {
         match number {
             1..=64 => Some((&self.low, 1 << (number - 1))),

@@ -131,7 +131,7 @@ impl Arrivals {
         });
     }
 
-    /// Takes the count of a signal. None if an earlier call has taken it.
+    /// Takes the count of a signal. `None` if an earlier call has taken it.
     pub(super) fn take(&self, signal: Signal) -> Option<SignalInfo> {
         let (count, last) = self.slot(signal.raw())?;
         let count = count.swap(0, SeqCst);

@@ -156,7 +156,7 @@ impl Subscription {
     }
 
     /// Takes the count and the sender of a signal that [`drain`](Subscription::drain) has returned.
-    /// None if they were part of an earlier delivery: then there is nothing new.
+    /// `None` if they were part of an earlier delivery: then there is nothing new.
     pub fn take_info(&mut self, signal: Signal) -> Option<SignalInfo> {
         self.mailbox.take_info(signal)
     }

@@ -95,7 +95,7 @@ signals! {
 }
 
 impl Signal {
-    /// Returns the signal of this number. None if the system has no such signal, or its C library
+    /// Returns the signal of this number. `None` if the system has no such signal, or its C library
     /// reserves it.
     pub fn from_raw(number: libc::c_int) -> Option<Signal> {
         let signal = Signal(number);

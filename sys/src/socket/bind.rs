@@ -33,8 +33,8 @@ pub struct BindOptions {
     ///   another option.)
     pub reuse_port: bool,
     /// `IPV6_V6ONLY`: if true, a socket bound to `[::]` does not receive IPv4; if false, it
-    /// receives both. None is the system's default: both on most systems, IPv6 only on OpenBSD and
-    /// if the administrator has set it.
+    /// receives both. `None` is the system's default: both on most systems, IPv6 only on OpenBSD
+    /// and if the administrator has set it.
     pub v6_only: Option<bool>,
     /// Takes over the path of a Unix socket that no process uses any more: the stale file of a
     /// killed daemon.

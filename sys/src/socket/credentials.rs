@@ -19,7 +19,7 @@ pub struct PeerCredentials {
     pub uid: u32,
     /// Effective group id.
     pub gid: u32,
-    /// Process id. None if the system does not record it (all but Linux and Apple systems).
+    /// Process id. `None` if the system does not record it (all but Linux and Apple systems).
     pub pid: Option<u32>,
 }
 

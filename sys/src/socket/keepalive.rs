@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::option::{get, get_flag, set, set_flag};
 
-/// Times at which a silent peer is probed. None leaves a value unchanged, which initially is the
+/// Times at which a silent peer is probed. `None` leaves a value unchanged, which initially is the
 /// system's default.
 ///
 /// ```
@@ -132,7 +132,7 @@ fn keepalive_values(_: impl AsFd) -> io::Result<[u32; 3]> {
 }
 
 /// Limits the time that sent data may stay unacknowledged before the connection fails with
-/// `TimedOut` (`TCP_USER_TIMEOUT`, tcp(7)). None is the system's default, which retries for many
+/// `TimedOut` (`TCP_USER_TIMEOUT`, tcp(7)). `None` is the system's default, which retries for many
 /// minutes.
 ///
 /// The time is rounded up to milliseconds.
@@ -166,7 +166,7 @@ pub fn set_user_timeout(socket: impl AsFd, limit: Option<Duration>) -> io::Resul
     }
 }
 
-/// Returns the limit of unacknowledged data; None for the system's default.
+/// Returns the limit of unacknowledged data; `None` for the system's default.
 ///
 /// # Errors
 ///
@@ -223,7 +223,7 @@ pub fn set_linger(socket: impl AsFd, linger: Option<Duration>) -> io::Result<()>
 }
 
 /// Returns the time that close(2) waits for unsent data (`SO_LINGER`). Zero resets the connection;
-/// None sends in the background. Other times were set by other code, and block the thread that
+/// `None` sends in the background. Other times were set by other code, and block the thread that
 /// closes.
 ///
 /// # Errors

@@ -47,7 +47,7 @@ impl FromStr for Address {
     }
 }
 
-/// Parses an IPv6 address with flow information or with an interface name. None if the text has
+/// Parses an IPv6 address with flow information or with an interface name. `None` if the text has
 /// neither.
 fn parse_special_v6(text: &str) -> Option<io::Result<Address>> {
     let (address, flow) = match text.split_once(FLOW) {

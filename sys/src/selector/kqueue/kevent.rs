@@ -123,7 +123,7 @@ impl Filter {
         Filter::OF_FDS.into_iter().filter(move |(bit, _)| interest.contains(*bit)).map(|(_, f)| f)
     }
 
-    /// Returns the filter of `event`. None if the selector never registers it: the kqueue is
+    /// Returns the filter of `event`. `None` if the selector never registers it: the kqueue is
     /// accessible through [`poll_fd`](crate::Selector::poll_fd), so other code may watch a process
     /// with an id that equals an fd number.
     pub fn in_event(event: &Kevent) -> Option<Filter> {

@@ -8,7 +8,7 @@ use crate::event::{Interest, Readiness, Token};
 /// Merged events of one registration in a batch.
 #[derive(Debug)]
 pub(super) struct Report {
-    /// Fd of the registration; None for a user event.
+    /// Fd of the registration; `None` for a user event.
     pub(super) fd: Option<RawFd>,
     pub(super) token: Token,
     pub(super) readiness: Readiness,

@@ -27,7 +27,7 @@ pub(super) struct Facts {
     pub(super) to: Option<IpAddr>,
     pub(super) interface: Option<NonZeroU32>,
     pub(super) ecn: Ecn,
-    /// Length of each merged datagram; None if it is one.
+    /// Length of each merged datagram; `None` if it is one.
     pub(super) segment: Option<usize>,
 }
 

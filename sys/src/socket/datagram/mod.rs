@@ -85,9 +85,9 @@ pub struct Datagram<'a> {
     /// The address of the sender; unnamed for a Unix socket without an address.
     pub from: Address,
     /// The local address to which the datagram was sent. It may be a group or a broadcast address.
-    /// None without [`DatagramOptions::packet_info`].
+    /// `None` without [`DatagramOptions::packet_info`].
     pub to: Option<IpAddr>,
-    /// The index of the network interface. None without [`DatagramOptions::packet_info`], and for
+    /// The index of the network interface. `None` without [`DatagramOptions::packet_info`], and for
     /// IPv4 on BSDs.
     pub interface: Option<NonZeroU32>,
     /// The ECN codepoint; `NotEct` without [`DatagramOptions::ecn`].
@@ -170,12 +170,12 @@ impl<'a> Outgoing<'a> {
         self.bytes
     }
 
-    /// Returns the receiver; None for the connected peer.
+    /// Returns the receiver; `None` for the connected peer.
     pub fn receiver(&self) -> Option<&'a Address> {
         self.to
     }
 
-    /// Returns the local address from which it is sent; None if the kernel chooses it.
+    /// Returns the local address from which it is sent; `None` if the kernel chooses it.
     pub fn source(&self) -> Option<IpAddr> {
         self.from
     }

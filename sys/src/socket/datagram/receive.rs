@@ -35,8 +35,8 @@ pub struct DatagramBatch {
     /// The buffers of [`recv`](DatagramBatch::recv), `max_length` bytes each.
     bytes: Vec<u8>,
     max_length: usize,
-    /// Room for control messages with which all headers refer to `bytes`; None if they do not. The
-    /// vectors do not grow, so the headers stay right. Between calls other parts are only read.
+    /// Room for control messages with which all headers refer to `bytes`; `None` if they do not.
+    /// The vectors do not grow, so the headers stay right. Between calls other parts are only read.
     linked: Option<usize>,
     /// Number of datagrams of the latest call.
     received: usize,
@@ -188,13 +188,13 @@ impl DatagramBatch {
         }
     }
 
-    /// Returns a datagram of the latest [`recv`](DatagramBatch::recv); None beyond the last one.
+    /// Returns a datagram of the latest [`recv`](DatagramBatch::recv); `None` beyond the last one.
     pub fn get(&self, index: usize) -> Option<Datagram<'_>> {
         let start = index.checked_mul(self.max_length)?;
         self.get_in(index, self.bytes.get(start..)?)
     }
 
-    /// Returns a datagram of the latest [`recv_into`](DatagramBatch::recv_into); None beyond the
+    /// Returns a datagram of the latest [`recv_into`](DatagramBatch::recv_into); `None` beyond the
     /// last one. `buffer` is the one into which it was received.
     pub fn get_in<'b>(&self, index: usize, buffer: &'b [u8]) -> Option<Datagram<'b>> {
         if index >= self.received {

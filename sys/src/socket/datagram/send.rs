@@ -48,7 +48,7 @@ pub struct SendBatch {
     segments: usize,
     /// False if the kernel has refused the ECN codepoint of an IPv4 datagram.
     has_v4_ecn: bool,
-    /// True if the socket is one of IPv4; None until that matters.
+    /// True if the socket is one of IPv4; `None` until that matters.
     is_v4: Option<bool>,
 }
 

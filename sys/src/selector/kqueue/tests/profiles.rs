@@ -13,7 +13,7 @@ use libc::c_int;
 pub struct Profile {
     pub name: &'static str,
     pub except: Except,
-    /// Errno of adding a write filter to a pipe without a reader. None if the kernel accepts it.
+    /// Errno of adding a write filter to a pipe without a reader. `None` if the kernel accepts it.
     pub lost_end: Option<c_int>,
     /// True if the write filter of such a pipe is reported with `EV_EOF | EV_ONESHOT` and dropped.
     pub drops_filters: bool,
