@@ -3,13 +3,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use mainspring_sys::Interest;
 use mainspring_sys::error_class::{ErrorClass, Operation, classify};
-use mainspring_sys::socket::{DatagramBatch, DatagramFeatures, Outgoing, SendBatch, SendProgress};
+use mainspring_sys::socket::{
+    self, Address, BindOptions, DatagramBatch, DatagramFeatures, Outgoing, SendBatch, SendProgress,
+};
 
+use crate::error::{Error, Result};
 use crate::io::Io;
 use crate::task::{budget, current, sleep};
 
@@ -17,6 +20,12 @@ use crate::task::{budget, current, sleep};
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// The longest pause.
 const LAST_PAUSE: Duration = Duration::from_millis(64);
+
+/// Opens a datagram socket that is bound to `address`.
+pub(super) fn bind(address: &Address, options: &BindOptions) -> Result<OwnedFd> {
+    socket::bind_datagram(address, options)
+        .map_err(|source| Error::Bind { address: address.to_string(), source })
+}
 
 /// Returns the pause that follows one of `pause`; zero precedes the first one.
 pub(super) fn next_pause(pause: Duration) -> Duration {
@@ -313,26 +322,7 @@ macro_rules! methods {
             }
         }
 
-        impl TryFrom<$std> for $type {
-            type Error = Error;
-
-            #[track_caller]
-            fn try_from(socket: $std) -> Result<$type> {
-                $type::from_std(socket)
-            }
-        }
-
-        impl From<$type> for $std {
-            fn from(socket: $type) -> $std {
-                socket.into_std()
-            }
-        }
-
-        impl From<$type> for OwnedFd {
-            fn from(socket: $type) -> OwnedFd {
-                socket.into_std().into()
-            }
-        }
+        $crate::net::std_conversions::std_conversions!($type, $std);
     };
 }
 

@@ -8,6 +8,7 @@ use mainspring_sys::socket::{self, BindOptions, Datagram};
 use mainspring_sys::{Readiness, fd};
 
 use super::connection::Announce;
+use super::datagram;
 use super::datagram_protocol::{Closure, DatagramProtocol};
 use super::datagram_transport::{DatagramTransport, EndpointState, Flags, RunUsage};
 use super::into_address::IntoAddress;
@@ -347,11 +348,8 @@ impl<S: 'static> LoopHandle<S> {
     }
 }
 
-/// Opens a datagram socket that is bound to `address`.
 fn bound(address: impl IntoAddress) -> Result<OwnedFd> {
-    let address = address.into_address()?;
-    socket::bind_datagram(&address, &BindOptions::default())
-        .map_err(|source| Error::Bind { address: address.to_string(), source })
+    datagram::bind(&address.into_address()?, &BindOptions::default())
 }
 
 /// Makes a datagram socket non-blocking. Returns true for a Unix socket.

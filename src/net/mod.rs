@@ -65,6 +65,8 @@ mod fd_stream;
 mod futures_io;
 mod halves;
 mod host;
+#[cfg(feature = "hyper")]
+mod hyper_io;
 mod into_address;
 mod listen;
 mod lookup;
@@ -73,10 +75,9 @@ mod one_way;
 mod protocol;
 mod send_file;
 mod server;
-#[cfg(feature = "hyper")]
-mod shared_reads;
 mod socket;
 mod socket_options;
+mod std_conversions;
 mod tcp_listener;
 mod tcp_stream;
 mod transport;

@@ -11,6 +11,7 @@ use super::accept_task::TaskListener;
 use super::connected::ConnectedSocket;
 use super::into_address::{IntoAddress, inet};
 use super::socket::Socket;
+use super::std_conversions::std_conversions;
 use super::tcp_stream::TcpStream;
 use crate::awaits::located;
 use crate::error::{Error, Result};
@@ -248,23 +249,4 @@ impl AsFd for TcpListener {
     }
 }
 
-impl TryFrom<std::net::TcpListener> for TcpListener {
-    type Error = Error;
-
-    #[track_caller]
-    fn try_from(listener: std::net::TcpListener) -> Result<TcpListener> {
-        TcpListener::from_std(listener)
-    }
-}
-
-impl From<TcpListener> for std::net::TcpListener {
-    fn from(listener: TcpListener) -> std::net::TcpListener {
-        listener.into_std()
-    }
-}
-
-impl From<TcpListener> for OwnedFd {
-    fn from(listener: TcpListener) -> OwnedFd {
-        listener.listener.into_fd()
-    }
-}
+std_conversions!(TcpListener, std::net::TcpListener);

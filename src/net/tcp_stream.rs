@@ -18,6 +18,7 @@ use super::host::Host;
 use super::into_address::{IntoAddress, inet};
 use super::lookup::lookup_host;
 use super::socket::Socket;
+use super::std_conversions::std_conversions;
 use crate::awaits::located;
 use crate::error::{Error, Result};
 use crate::io::Io;
@@ -246,23 +247,4 @@ impl AsFd for TcpStream {
     }
 }
 
-impl TryFrom<std::net::TcpStream> for TcpStream {
-    type Error = Error;
-
-    #[track_caller]
-    fn try_from(stream: std::net::TcpStream) -> Result<TcpStream> {
-        TcpStream::from_std(stream)
-    }
-}
-
-impl From<TcpStream> for std::net::TcpStream {
-    fn from(stream: TcpStream) -> std::net::TcpStream {
-        stream.into_std()
-    }
-}
-
-impl From<TcpStream> for OwnedFd {
-    fn from(stream: TcpStream) -> OwnedFd {
-        stream.into_socket().into()
-    }
-}
+std_conversions!(TcpStream, std::net::TcpStream);

@@ -65,8 +65,7 @@ impl UdpSocket {
     #[track_caller]
     pub fn bind_with(address: impl IntoAddress, options: &BindOptions) -> Result<UdpSocket> {
         let address = Address::Inet(inet(&address.into_address()?)?);
-        let fd = socket::bind_datagram(&address, options)
-            .map_err(|source| Error::Bind { address: address.to_string(), source })?;
+        let fd = datagram::bind(&address, options)?;
         let both = Interest::READABLE | Interest::WRITABLE;
         Ok(UdpSocket {
             io: Io::nonblocking(StdSocket::from(fd), both, Location::caller()),

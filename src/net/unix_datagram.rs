@@ -45,8 +45,7 @@ impl UnixDatagram {
     #[track_caller]
     pub fn bind_with(address: impl IntoAddress, options: &BindOptions) -> Result<UnixDatagram> {
         let address = Address::Unix(unix(&address.into_address()?)?);
-        let fd = socket::bind_datagram(&address, options)
-            .map_err(|source| Error::Bind { address: address.to_string(), source })?;
+        let fd = datagram::bind(&address, options)?;
         let both = Interest::READABLE | Interest::WRITABLE;
         Ok(UnixDatagram {
             io: Io::nonblocking(StdSocket::from(fd), both, Location::caller()),

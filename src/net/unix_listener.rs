@@ -10,6 +10,7 @@ use super::accept_task::TaskListener;
 use super::connected::ConnectedSocket;
 use super::into_address::{IntoAddress, unix};
 use super::socket::Socket;
+use super::std_conversions::std_conversions;
 use super::unix_stream::UnixStream;
 use crate::awaits::located;
 use crate::error::{Error, Result};
@@ -146,23 +147,4 @@ impl AsFd for UnixListener {
     }
 }
 
-impl TryFrom<StdListener> for UnixListener {
-    type Error = Error;
-
-    #[track_caller]
-    fn try_from(listener: StdListener) -> Result<UnixListener> {
-        UnixListener::from_std(listener)
-    }
-}
-
-impl From<UnixListener> for StdListener {
-    fn from(listener: UnixListener) -> StdListener {
-        listener.into_std()
-    }
-}
-
-impl From<UnixListener> for OwnedFd {
-    fn from(listener: UnixListener) -> OwnedFd {
-        listener.listener.into_fd()
-    }
-}
+std_conversions!(UnixListener, StdListener);

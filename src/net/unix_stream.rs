@@ -16,6 +16,7 @@ use super::connected::ConnectedSocket;
 use super::halves::{OwnedReadHalf, OwnedWriteHalf};
 use super::into_address::{IntoAddress, unix};
 use super::socket::Socket;
+use super::std_conversions::std_conversions;
 use crate::awaits::located;
 use crate::error::{Error, Result};
 use crate::io::Io;
@@ -264,23 +265,4 @@ impl AsFd for UnixStream {
     }
 }
 
-impl TryFrom<StdStream> for UnixStream {
-    type Error = Error;
-
-    #[track_caller]
-    fn try_from(stream: StdStream) -> Result<UnixStream> {
-        UnixStream::from_std(stream)
-    }
-}
-
-impl From<UnixStream> for StdStream {
-    fn from(stream: UnixStream) -> StdStream {
-        stream.into_std()
-    }
-}
-
-impl From<UnixStream> for OwnedFd {
-    fn from(stream: UnixStream) -> OwnedFd {
-        stream.into_socket().into()
-    }
-}
+std_conversions!(UnixStream, StdStream);

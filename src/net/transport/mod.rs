@@ -191,7 +191,9 @@ impl Transport {
     pub fn set_water_marks(&self, low: u32, high: u32) {
         assert!(low <= high, "the low-water mark must not be above the high-water mark");
         self.state.extra().water_marks.set((low, high));
-        self.state.feed(); // The queue may be beyond a new mark already.
+        if self.state.crossed_mark().is_some() {
+            self.state.feed();
+        }
     }
 
     /// Returns the low and the high water mark of the queue, in bytes.
