@@ -19,7 +19,7 @@ use crate::panic::message_of;
 /// The last tick of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LastTick {
-    /// Number of handles that ran; `None` before the first tick of a run.
+    /// Number of callbacks and tasks that ran; `None` before the first tick of a run.
     pub(crate) ran: Option<usize>,
     /// True if a stop was requested.
     pub(crate) is_stopped: bool,

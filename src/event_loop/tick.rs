@@ -29,7 +29,7 @@ pub(crate) enum Sleep {
 }
 
 impl<S> EventLoop<S> {
-    /// Runs one tick, and returns the number of handles that ran.
+    /// Runs one tick, and returns the number of callbacks and tasks that ran.
     pub(crate) fn run_once(&mut self, sleep: Sleep) -> Result<usize> {
         match self.core.is_instrumented.get() {
             false => self.run_tick::<false>(sleep),
@@ -303,7 +303,7 @@ impl<S> EventLoop<S> {
     }
 
     /// Runs everything that is ready now. Anything that is fed meanwhile waits for the next tick.
-    /// Returns the number of handles that ran.
+    /// Returns the number of callbacks and tasks that ran.
     #[inline(always)]
     fn run_batch<const INSTRUMENTED: bool>(&mut self) -> Result<usize> {
         self.core.agenda.ready.borrow_mut().take_batch(&mut self.batch);

@@ -12,32 +12,33 @@ use crate::handle::Key;
 #[cfg(test)]
 mod tests;
 
-/// A handle that is due, and the readiness of its fd (empty for any other source).
+/// An entry of the deque: a key that is due, and the readiness of its fd, which is empty for any
+/// other source.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ready {
     pub(crate) key: Key,
     pub(crate) readiness: Readiness,
 }
 
-/// Handles that are due, first in, first out.
+/// Keys that are due, first in, first out.
 ///
-/// Popped handles keep their places until the last one is popped: each batch runs to its end, so a
-/// `Vec` and a position suffice, and cost less than a ring buffer.
+/// Popped entries stay until the last one is popped: each batch runs to its end, so a `Vec` and a
+/// position suffice, and cost less than a ring buffer.
 #[derive(Debug, Default)]
 pub(crate) struct ReadyDeque {
-    handles: Vec<Ready>,
-    /// Number of handles at the front that were popped. Zero outside of a batch.
+    entries: Vec<Ready>,
+    /// Number of entries at the front that were popped. Zero outside of a batch.
     popped: usize,
 }
 
-/// Number of handles for which an empty deque keeps its memory. A larger burst gives it back.
+/// Number of entries for which an empty deque keeps its memory. A larger burst gives it back.
 const KEEP: usize = 16 * 1024;
 
 impl ReadyDeque {
-    /// Appends a handle.
+    /// Appends an entry.
     #[inline]
     pub(crate) fn feed(&mut self, key: Key, readiness: Readiness) {
-        self.handles.push(Ready { key, readiness });
+        self.entries.push(Ready { key, readiness });
     }
 
     #[inline]
@@ -47,23 +48,23 @@ impl ReadyDeque {
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.handles.len() - self.popped
+        self.entries.len() - self.popped
     }
 
-    /// Returns the position of the handle that was popped last; `None` after the last one.
+    /// Returns the position of the entry that was popped last; `None` after the last one.
     pub(crate) fn position(&self) -> Option<usize> {
         self.popped.checked_sub(1)
     }
 
-    /// Returns the keys of all handles.
+    /// Returns the keys of all entries.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
-        self.handles[self.popped..].iter().map(|ready| ready.key)
+        self.entries[self.popped..].iter().map(|ready| ready.key)
     }
 
-    /// Removes and returns the handle at the front.
+    /// Removes and returns the entry at the front.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Ready> {
-        let Some(Ready { key, readiness }) = self.handles.get(self.popped) else {
+        let Some(Ready { key, readiness }) = self.entries.get(self.popped) else {
             self.clear();
             return None;
         };
@@ -71,28 +72,28 @@ impl ReadyDeque {
         Some(Ready { key: *key, readiness: *readiness })
     }
 
-    /// Begins a batch: moves all handles into the empty `batch`, in exchange for its memory.
-    /// Handles that are fed later wait for the next batch.
+    /// Begins a batch: moves all entries into the empty `batch`, in exchange for its memory.
+    /// Entries that are fed later wait for the next batch.
     #[inline]
     pub(crate) fn take_batch(&mut self, batch: &mut ReadyDeque) {
-        if batch.handles.capacity() > KEEP {
-            batch.handles = Vec::new();
+        if batch.entries.capacity() > KEEP {
+            batch.entries = Vec::new();
         }
-        batch.clear(); // If its last handle panicked, `pop` has not cleared it.
-        mem::swap(&mut self.handles, &mut batch.handles);
+        batch.clear(); // If its last entry panicked, `pop` has not cleared it.
+        mem::swap(&mut self.entries, &mut batch.entries);
     }
 
     /// Puts the rest of an interrupted batch back, in front of everything that was fed since.
     pub(crate) fn put_back(&mut self, batch: &mut ReadyDeque) {
-        batch.handles.drain(..batch.popped);
+        batch.entries.drain(..batch.popped);
         batch.popped = 0;
-        batch.handles.append(&mut self.handles);
-        mem::swap(&mut self.handles, &mut batch.handles);
+        batch.entries.append(&mut self.entries);
+        mem::swap(&mut self.entries, &mut batch.entries);
     }
 
     #[inline]
     pub(crate) fn clear(&mut self) {
-        self.handles.clear();
+        self.entries.clear();
         self.popped = 0;
     }
 }

@@ -20,14 +20,14 @@ fn slots(mut batch: ReadyDeque) -> Vec<u32> {
 }
 
 #[test]
-fn handles_are_popped_in_the_order_of_feeding() {
+fn entries_are_popped_in_the_order_of_feeding() {
     let mut ready = ReadyDeque::default();
     feed(&mut ready, 0..10);
     ready.feed(Key { slot: 10, generation: 0 }, Readiness::READABLE);
     let batch = batch_of(&mut ready);
     assert!(ready.is_empty());
     assert_eq!(batch.len(), 11);
-    assert_eq!(batch.handles[10].readiness, Readiness::READABLE);
+    assert_eq!(batch.entries[10].readiness, Readiness::READABLE);
     assert_eq!(slots(batch), (0..=10).collect::<Vec<_>>());
 }
 
@@ -61,7 +61,7 @@ fn a_burst_gives_its_memory_back_and_a_steady_load_keeps_it() {
         feed(&mut ready, std::iter::repeat_n(0, length));
         ready.take_batch(&mut batch);
         while batch.pop().is_some() {}
-        ready.handles.capacity() + batch.handles.capacity()
+        ready.entries.capacity() + batch.entries.capacity()
     };
     run(10 * KEEP);
     run(1);

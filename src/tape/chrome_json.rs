@@ -40,12 +40,6 @@ impl Tape {
         writeln!(out, "\n]}}")
     }
 
-    /// Returns the turn with this number, if the tape still has it.
-    pub(super) fn turn(&self, number: u64) -> Option<&Turn> {
-        let at = self.turns().binary_search_by_key(&number, |turn| turn.number);
-        at.ok().map(|at| &self.turns()[at])
-    }
-
     fn write_slice(&self, out: &mut impl Write, turn: &Turn) -> io::Result<()> {
         write!(
             out,

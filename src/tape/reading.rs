@@ -77,6 +77,12 @@ impl Tape {
         &self.turns
     }
 
+    /// Returns the turn with this number, if the tape still has it.
+    pub(super) fn turn(&self, number: u64) -> Option<&Turn> {
+        let at = self.turns.binary_search_by_key(&number, |turn| turn.number);
+        at.ok().map(|at| &self.turns[at])
+    }
+
     /// Returns the id of the process that wrote the tape.
     pub fn process(&self) -> u32 {
         self.process
@@ -192,7 +198,7 @@ pub(super) fn last_turn(words: &[AtomicU64]) -> Option<Turn> {
     loop {
         let head = words[layout::HEAD].load(Acquire);
         let number = head.checked_sub(1)?;
-        let at = layout::RING_START + 2 * (number % capacity) as usize;
+        let at = layout::position(number, capacity);
         let record = Record::unpack([words[at].load(Acquire), words[at + 1].load(Acquire)]);
         // Otherwise the writer may have replaced the record meanwhile.
         if words[layout::HEAD].load(Acquire).saturating_sub(head) < capacity - 1 {

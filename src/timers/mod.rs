@@ -15,8 +15,8 @@
 //! |                                   | all queued | far ones not |
 //! |-----------------------------------|-----------:|-------------:|
 //! | insert                            |         17 |            5 |
-//! | cancel at random, unasked         |         33 |           22 |
-//! | cancel in order, after a question |         19 |           19 |
+//! | cancel at random                  |         33 |           22 |
+//! | cancel in order, deadline read    |         19 |           19 |
 //! | insert and feed at once           |        119 |          101 |
 //! | push back 10,000 in turn          |         29 |            8 |
 //! | feed and set again, one of 10     |         29 |           36 |

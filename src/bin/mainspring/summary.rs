@@ -110,7 +110,7 @@ impl<'a> Summary<'a> {
             row.last = row.last.max(end);
         }
         let mut rows: Vec<_> = rows.into_iter().collect();
-        // Rows with one time keep one order.
+        // By kind and place as well, so that rows of the same time do not change places.
         rows.sort_by_key(|((kind, place), row)| {
             (std::cmp::Reverse(row.total), kind.to_string(), *place)
         });

@@ -26,7 +26,7 @@ impl Tasks {
         let mut slots = self.slots.borrow_mut();
         let Some(mut task) = slots.get(key) else { return false };
         let flags = &mut task.slot.flags;
-        // One test for everything unusual keeps the switch of a task short.
+        // One test for everything unusual keeps the way from task to task short.
         if flags.intersects(Flags::CANCELLING | Flags::MAIN | Flags::RUNNING | Flags::DONE) {
             drop(slots);
             return self.run_unusual(key);
@@ -122,8 +122,8 @@ impl Tasks {
         let mut cx = Context::from_waker(waker.waker());
         let mut result = PollResult { future: Some(future), output: None };
         // Unwind safe: a future that panics is dropped, with all state that it has left
-        // half-changed. One catch for the poll and the drop of the future: a second one was
-        // measurable in a switch.
+        // half-changed. One catch for the poll and the drop of the future: a second one cost
+        // each poll a measurable time.
         let polled = catch_unwind(AssertUnwindSafe(|| result.poll(&mut cx)));
         drop(guard);
         #[cfg(feature = "tracing")]
