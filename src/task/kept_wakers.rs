@@ -87,7 +87,7 @@ fn add(keeper: Keeper) {
 /// Counts the wakers, by their data.
 pub(crate) fn count(kept: &mut HashMap<*const (), usize>) {
     // Collected, because another thread may drop its reference now: the drop of the last one, here,
-    // drops wakers, whose code may add an object.
+    // drops wakers, and their code may add an object.
     let objects: Vec<Kept> =
         KEEPERS.with_borrow(|keepers| keepers.all.iter().filter_map(Keeper::upgrade).collect());
     let mut count = |waker: &Waker| *kept.entry(waker.data()).or_default() += 1;
