@@ -1,5 +1,5 @@
-//! The figures of the page that compares models of concurrency, and of the one about several cores
-//! (docs/contract.md, G9): each is rounded from a page of `benches/results`.
+//! The figures of the page that compares models of concurrency, of the one about several cores, and
+//! of the README (docs/contract.md, G9): each is rounded from a page of `benches/results`.
 
 use std::fs;
 use std::path::Path;
@@ -118,6 +118,44 @@ fn g9_the_costs_of_workers_are_results() {
             assert_eq!(row(&page, table, peer), expected.collect::<Vec<_>>(), "{table}, {peer}");
         }
     }
+}
+
+/// Bars of the README, and their lines in the picture of all results.
+const BARS: [(&str, &str); 14] = [
+    ("echo of 64 B", "echo of 64 B (mean of 4)"),
+    ("echo of 100 KiB", "echo of 100 KiB (mean of 4)"),
+    ("connect, echo, close", "connect, echo, close (mean of 2)"),
+    ("chain of pipes", "chain of pipes (mean of 5)"),
+    ("always-readable fds", "always-readable fds (mean of 4)"),
+    ("call_soon, a chain", "call_soon: chain"),
+    ("call_soon, batches", "call_soon: batch"),
+    ("timers: insert ", "timers: insert"),
+    ("timers: cancel", "timers: cancel"),
+    ("timers: insert, run", "timers: insert + run"),
+    ("tasks: spawn, join", "tasks: spawn + join"),
+    ("tasks: switch", "tasks: switch"),
+    ("memory of a task", "tasks: waiting"),
+    ("hyper", "hyper (mean of 3)"),
+];
+
+#[test]
+fn g9_the_bars_of_the_readme_are_results() {
+    let (readme, picture) = (read("README.md"), read("benches/results/summary.svg"));
+    let (_, bars) = readme.split_once("relative to a hand-written epoll loop\n").unwrap();
+    let bar = |name: &str| {
+        let bar = bars.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+        bar.split_whitespace().next().map(str::to_owned)
+    };
+    let texts = picture.split("<text").skip(1);
+    let texts: Vec<&str> = texts.filter_map(|it| it.split(['>', '<']).nth(1)).collect();
+    for (name, line) in BARS {
+        let at = texts.iter().position(|text| *text == line).expect(line);
+        let ours = [texts[at + 2], texts[at + 3]].into_iter().find(|ratio| *ratio != "-");
+        assert_eq!(bar(name).as_deref(), ours, "{name}");
+    }
+    let messages =
+        row(&read("benches/results/README.md"), "## All figures", "Post: throughput, throughput");
+    assert_eq!(bar("thread messages").map(|ratio| ratio + "x").as_ref(), messages.get(4));
 }
 
 /// The dates and the machines of the results are on the page.
