@@ -202,6 +202,12 @@ pub fn is_open(fd: RawFd) -> bool {
     check(unsafe { libc::fcntl(fd, libc::F_GETFD) }).is_ok()
 }
 
+/// Returns true if `fd` is a terminal.
+pub(crate) fn is_terminal(fd: RawFd) -> bool {
+    // SAFETY: the call takes a number and touches no memory of ours.
+    unsafe { libc::isatty(fd) == 1 }
+}
+
 /// Identity of an open file: its device, its inode number and its type.
 ///
 /// Two descriptors of one file have the same identity. So have files without an inode: on Linux all

@@ -27,8 +27,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::fd::{change_nonblocking, poll_now, stat, status};
+use crate::fd::{change_nonblocking, is_terminal, poll_now, stat, status};
 use crate::per_process::PerProcess;
+use crate::socket::is_listening;
 use crate::syscall::check;
 
 /// Behaviour of calls on a watched file that is not ready.
@@ -117,7 +118,7 @@ pub fn begin(fd: BorrowedFd<'_>) -> io::Result<BlockingMode> {
         libc::S_IFCHR if is_terminal(fd) => Ok(BlockingMode::Blocking),
         // A listener that a supervisor passes as standard input gets the flag, or accept(2) would
         // block.
-        _ if is_standard(&stat) && !is_listener(fd) => Ok(BlockingMode::Blocking),
+        _ if is_standard(&stat) && !is_listening(fd).unwrap_or(false) => Ok(BlockingMode::Blocking),
         libc::S_IFSOCK => change_nonblocking(fd, true).map(|_| BlockingMode::NonBlocking),
         _ => share(table, fd, &stat),
     }
@@ -202,19 +203,4 @@ fn is_standard(file: &libc::stat) -> bool {
     (0..3)
         .filter_map(|fd| stat(fd).ok())
         .any(|standard| (standard.st_dev, standard.st_ino) == (file.st_dev, file.st_ino))
-}
-
-fn is_listener(fd: RawFd) -> bool {
-    let mut listens: libc::c_int = 0;
-    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
-    let (level, option) = (libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
-    let answer = (&raw mut listens).cast();
-    // SAFETY: `listens` has room for `length` bytes, and both outlive the call.
-    let asked = unsafe { libc::getsockopt(fd, level, option, answer, &raw mut length) };
-    asked == 0 && listens != 0
-}
-
-fn is_terminal(fd: RawFd) -> bool {
-    // SAFETY: the call takes a number and touches no memory of ours.
-    unsafe { libc::isatty(fd) == 1 }
 }

@@ -56,6 +56,7 @@ pub use keepalive::{
 };
 pub use kind::SocketKind;
 pub use open::{shutdown_write, shutdown_write_if_connected};
+pub(crate) use option::is_listening;
 pub use option::{
     is_datagram, nodelay, recv_buffer, reuse_address, reuse_port, send_buffer, set_nodelay,
     set_recv_buffer, set_reuse_address, set_reuse_port, set_send_buffer, set_v6_only, take_error,

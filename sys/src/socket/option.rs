@@ -167,7 +167,7 @@ pub fn take_error(socket: impl AsFd) -> io::Result<Option<io::Error>> {
 }
 
 /// Returns true if the socket listens (`SO_ACCEPTCONN`).
-pub(super) fn is_listening(fd: RawFd) -> io::Result<bool> {
+pub(crate) fn is_listening(fd: RawFd) -> io::Result<bool> {
     get_of_fd::<libc::c_int>(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN).map(|value| value != 0)
 }
 

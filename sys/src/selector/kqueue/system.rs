@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::kernel::{FileKind, Kernel};
 use crate::event::{Interest, Token};
-use crate::fd::{is_open, owned, owned_as_is, poll_now, set_cloexec, stat};
+use crate::fd::{is_open, is_terminal, owned, owned_as_is, poll_now, set_cloexec, stat};
 use crate::process::Process;
 use crate::selector::contract::UserEvent;
 use crate::selector::kqueue::kevent::NOTE_TRIGGER;
@@ -194,11 +194,6 @@ fn timespec(wait: Duration) -> libc::timespec {
 
 fn file_type(fd: RawFd) -> io::Result<libc::mode_t> {
     Ok(stat(fd)?.st_mode & libc::S_IFMT)
-}
-
-fn is_terminal(fd: RawFd) -> bool {
-    // SAFETY: the call takes a number and touches no memory of ours.
-    unsafe { libc::isatty(fd) == 1 }
 }
 
 /// Returns true if poll(2) reports the direction of `filter`. Each direction is polled separately:
