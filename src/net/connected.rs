@@ -347,11 +347,11 @@ impl ConnectedSocket {
         self.io.transfer_with(READ, |socket| socket::recv_fds(socket, buffer))
     }
 
-    pub(super) async fn write_with<R>(
+    pub(super) fn write_with<R>(
         &self,
         call: impl FnMut(&Socket) -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.io.write_with(call).await
+    ) -> impl Future<Output = io::Result<R>> {
+        self.io.write_with(call)
     }
 
     pub(super) fn io(&self) -> &Io<Socket> {
