@@ -11,7 +11,7 @@ impl Timers {
 
     /// Returns true if there is no timer, not even an idle one.
     pub(crate) fn is_empty(&self) -> bool {
-        self.free.taken() == 0
+        self.len == 0
     }
 
     /// Returns the keys and deadlines of all armed timers.

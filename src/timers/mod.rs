@@ -119,6 +119,9 @@ const _: () = assert!(size_of::<Timer>() == 24);
 pub(crate) struct Timers {
     slots: Vec<Timer>,
     free: FreeList,
+    /// Number of timers. The free list has it too, but reading it there costs a timer that is added
+    /// and removed 3 instructions more, of 785.
+    len: usize,
     queue: Queue,
     /// Number of entries that belong to an armed timer. All others are stale.
     live_entries: usize,
@@ -147,6 +150,7 @@ impl Timers {
     #[inline]
     fn take_slot(&mut self, key: Key, state: TimerState) -> TimerSlot {
         let timer = Timer { key, state };
+        self.len += 1;
         let Some(slot) = self.free.take(&self.slots) else {
             let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 timers");
             self.free.append();
@@ -183,12 +187,13 @@ impl Timers {
     /// Removes the timer. Its slot may be used by another one.
     pub(crate) fn remove(&mut self, slot: TimerSlot) {
         self.unarm(slot, Unarmed::Free(self.free.links()));
+        self.len -= 1;
         let capacity = self.slots.capacity();
         self.free.add(&mut self.slots, slot.0);
         if self.slots.capacity() < capacity {
             self.far.shrink_to(self.slots.len());
         }
-        if self.is_empty() {
+        if self.len == 0 {
             self.clear();
         }
     }

@@ -9,7 +9,7 @@ impl Timers {
         self.verify_entries();
         self.verify_far();
         let is_free = |timer: &&Timer| matches!(timer.state, TimerState::Unarmed(Unarmed::Free(_)));
-        assert_eq!(self.slots.len() - self.slots.iter().filter(is_free).count(), self.free.taken());
+        assert_eq!(self.slots.len() - self.slots.iter().filter(is_free).count(), self.len);
     }
 
     fn verify_entries(&self) {

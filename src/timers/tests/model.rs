@@ -131,7 +131,7 @@ impl Comparison {
 
     fn compare(&self) {
         self.timers.verify();
-        assert_eq!(self.timers.free.taken(), self.model.len());
+        assert_eq!(self.timers.len, self.model.len());
         for timer in &self.model {
             assert_eq!(self.timers.deadline(timer.slot), timer.armed.map(|(deadline, _)| deadline));
         }
