@@ -24,7 +24,7 @@ is not disturbed: it may run, hang in a callback, or have been killed.
   blame   the ten turns that were latest, and what ran instead; PLACE is a part of their places
 
   TAPE    the file of Recorder::black_box; ./4711 for a file that is named like a process
-  PID     a process with any recorder, also Recorder::ring (Linux; the same user, or root)
+  PID     a process with any recorder, even Recorder::ring (Linux; the same user, or root)
 
   --last TIME      only the last turns: 500ms, 5s, 2m
   --tape NUMBER    the tape of a process that has several

@@ -52,7 +52,7 @@ pub fn simulated_builder(kind: SelectorKind) -> (EventLoopBuilder, SimClock) {
 /// `PROPTEST_CASES` if that is less, for slow machines.
 pub fn cases(usual: u32) -> u32 {
     let asked = std::env::var_os("PROPTEST_CASES").map(|_| ProptestConfig::default().cases);
-    asked.map_or(usual, |asked| asked.min(usual))
+    asked.map_or(usual, |asked| asked.clamp(1, usual))
 }
 
 /// Returns true if this selector reports priority data. Not every kqueue does.

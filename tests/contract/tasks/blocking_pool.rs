@@ -402,7 +402,7 @@ fn f9_p113_no_job_is_lost_when_submit_meets_an_idle_thread_that_ends() {
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
-                    for i in 0..rounds / 6 {
+                    for i in 0..rounds.div_ceil(6) {
                         assert_eq!(pool.submit(move || i).unwrap().wait().unwrap(), i);
                     }
                 });

@@ -190,7 +190,7 @@ fn e3_a_handle_finds_its_own_turns_although_its_slot_was_used_again() {
 }
 
 #[test]
-fn e3_of_many_turns_the_latest_one_is_blamed() {
+fn e3_the_latest_of_many_turns_is_blamed() {
     on_every_selector(|kind| {
         let (mut el, clock) = recorded(kind, 0);
         let interval = el

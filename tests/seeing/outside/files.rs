@@ -112,7 +112,7 @@ fn r9_files_that_are_not_tapes_are_refused_with_the_reason() {
 }
 
 #[test]
-fn r9_what_cannot_be_read_is_an_error() {
+fn r9_files_that_cannot_be_read_are_errors() {
     let path = Temporary::new("unreadable");
     let error = |name: &str, reason: &str| {
         (1, String::new(), format!("mainspring: cannot read {name}: {reason}\n"))

@@ -48,12 +48,12 @@ fn r7_a_callback_that_does_not_return_is_named_by_its_process() {
 }
 
 #[test]
-fn r7_a_file_names_the_callback_also_after_the_process_was_killed() {
+fn r7_a_file_names_the_callback_even_after_the_process_was_killed() {
     if be_victim() {
         return;
     }
     on_every_selector(|kind| {
-        let name = "outside::stuck::r7_a_file_names_the_callback_also_after_the_process_was_killed";
+        let name = "outside::stuck::r7_a_file_names_the_callback_even_after_the_process_was_killed";
         let path = Temporary::new("killed");
         let mut victim = Victim::start(name, kind, path.text());
         let now = format!("now      {} for ", stuck_place());

@@ -114,7 +114,7 @@ fn r5_lanes_are_registrations_and_the_first_forty_are_drawn() {
 
 /// A name may be longer than any line, and its control characters are escaped.
 #[test]
-fn r5_of_a_very_long_name_the_end_is_drawn() {
+fn r5_the_end_of_a_very_long_name_is_drawn() {
     on_every_selector(|kind| {
         let mut el = recorded(kind, Recorder::ring(64), ());
         let line = line!() + 1;

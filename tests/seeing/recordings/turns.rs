@@ -253,7 +253,7 @@ fn r2_a_ring_holds_the_last_turns() {
 }
 
 #[test]
-fn r2_two_runs_of_simulated_time_have_one_tape() {
+fn r2_two_runs_of_simulated_time_have_the_same_tape() {
     on_every_selector(|kind| {
         let run = || {
             let mut el = recorded(kind, Recorder::ring(256), ());

@@ -195,7 +195,7 @@ fn e4_a_loop_records_from_the_first_heartbeat_on() {
 
 /// The turn begins when its timer is due, or later.
 #[test]
-fn e4_the_time_of_a_turn_counts_from_its_begin() {
+fn e4_the_time_of_a_turn_counts_from_its_beginning() {
     let created = Instant::now();
     let mut el = EventLoop::builder().build_with(None).unwrap();
     let (reader, delay) = (Reader::new(el.heartbeat()), 30 * MS);
