@@ -1,5 +1,6 @@
 //! Callbacks that are long compared with the others of their loop.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -41,14 +42,17 @@ pub(crate) fn long_calls_of_tape(tape: &Tape, flags: &mut Vec<Flag>) {
         all.push(lasted);
         waiting.add(place, turn.due);
     }
+    let all = LazyCell::new(|| {
+        all.sort_unstable();
+        all
+    });
     let mut found = Vec::new();
     for ((kind, place), PlaceTurns { lasted: mut own, waited_for }) in places {
         own.sort_unstable();
         let Some(longest) = own.last().copied().filter(|longest| *longest >= LONG_REPEATED) else {
             continue;
         };
-        let others = without(&all, &own);
-        let usual = (others.len() >= ENOUGH).then(|| others[(others.len() - 1) * 99 / 100]);
+        let usual = usual_of_others(&all, &own);
         let once = usual.map_or(LONG_ONCE, |usual| LONG_ONCE.max(usual * 100));
         let repeated = usual.map_or(LONG_ONCE, |usual| LONG_REPEATED.max(usual * 10));
         let long_ones = |times: &[Duration]| times.iter().filter(|time| **time >= repeated).count();
@@ -90,13 +94,13 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// Returns the sorted elements of `all` that are not in `own`, which is sorted.
-fn without(all: &[Duration], own: &[Duration]) -> Vec<Duration> {
-    let mut all = all.to_vec();
-    all.sort_unstable();
-    let mut own = own.iter().peekable();
-    all.retain(|time| own.next_if(|next| *next == time).is_none());
-    all
+/// Returns the 99th percentile of the elements of `all` that are not in `own`, if there are enough.
+/// Both are sorted. Only the last percent is read, because there may be hundreds of places.
+fn usual_of_others(all: &[Duration], own: &[Duration]) -> Option<Duration> {
+    let last = (all.len() - own.len()).checked_sub(ENOUGH)? + ENOUGH - 1;
+    let mut own = own.iter().rev().peekable();
+    let mut others = all.iter().rev().filter(|time| own.next_if(|next| next == time).is_none());
+    others.nth(last - last * 99 / 100).copied()
 }
 
 /// Returns a flag if a call was long. The histogram has no places.
