@@ -147,6 +147,8 @@ impl<S> LoopHandle<S> {
 
     /// Moves `handle` to the background: [`run`](crate::EventLoop::run) may return although its
     /// callback could still be called. Returns false if `handle` has ended.
+    ///
+    /// A callback of [`call_soon`](LoopHandle::call_soon) keeps `run` going in any case.
     pub fn set_background(&self, handle: impl Into<Handle>) -> bool {
         self.mark_background(handle.into(), true)
     }
