@@ -10,7 +10,7 @@ use super::task_port::TaskLayer;
 use crate::handle::Key;
 use crate::timers::TimerSlot;
 
-/// Timers of the loop itself that are due.
+/// Timers of the loop itself that are due. They are not counted.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct InternalTimers {
     reports: bool,
@@ -25,6 +25,10 @@ impl InternalTimers {
             Key::CHILDREN => self.children = true,
             _ => self.comparison = true,
         }
+    }
+
+    fn count(&self) -> u64 {
+        [self.reports, self.children, self.comparison].map(u64::from).iter().sum()
     }
 }
 
@@ -68,23 +72,31 @@ impl LoopCore {
         let mut internal = InternalTimers::default();
         let count = self.timers.borrow_mut().feed(now, |key, deadline| {
             match key.is_task_layer() {
-                true if key.is_internal() => internal.add(key),
+                true if key.is_internal() => return internal.add(key),
                 true => tasks.feed_timer(key, &mut ready),
                 false => ready.feed(key, Readiness::empty()),
             }
             fed(deadline, ready.len());
         });
         drop(ready);
-        self.page.timers_run.add(count);
         #[cfg(feature = "tracing")]
         tasks.record_timers();
-        if internal != InternalTimers::default() {
-            self.end_internal_timers(&internal, now, tasks);
+        match internal == InternalTimers::default() {
+            true => self.page.timers_run.add(count),
+            false => self.end_internal_timers(&internal, now, tasks, count),
         }
     }
 
+    /// Ends a feed of `count` timers, `due` of which are the loop's own.
     #[cold]
-    fn end_internal_timers(&self, due: &InternalTimers, now: u64, tasks: &dyn TaskLayer) {
+    fn end_internal_timers(
+        &self,
+        due: &InternalTimers,
+        now: u64,
+        tasks: &dyn TaskLayer,
+        count: u64,
+    ) {
+        self.page.timers_run.add(count - due.count());
         if due.reports {
             self.flush_reports();
         }

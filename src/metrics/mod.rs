@@ -120,7 +120,7 @@ numbers! {
     wakeups: "_total",
     /// Returns the number of closures from other threads that were queued.
     messages: "_total",
-    /// Returns the number of timers that were due.
+    /// Returns the number of timers that were due, without those of the loop itself.
     timers_run: "_total",
     /// Returns the number of signals that were handled; merged ones count once.
     signals: "_total",

@@ -103,3 +103,29 @@ fn n4_histograms_of_two_loops_are_merged() {
     let median = both.quantile(0.5);
     assert!(MS <= median && median <= MS * 5 / 4, "{median:?}");
 }
+
+/// The time of a prepare hook, which runs before the selector is called, is busy.
+#[test]
+fn n3_hooks_are_busy_time() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = measuring(kind);
+        el.on_prepare(move |_, ()| clock.advance(2 * MS)).unwrap();
+        el.call_later(10 * MS, |_, ()| {});
+        el.tick(None).unwrap();
+        let metrics = el.metrics();
+        assert_eq!((metrics.busy(), metrics.idle()), (2 * MS, 8 * MS));
+    });
+}
+
+#[test]
+fn n3_timers_of_other_clocks_are_counted_and_late() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = measuring(kind);
+        el.call_later_in_boot_time(5 * MS, |_, ()| {}).unwrap();
+        el.call_at_wall_time(el.wall_time() + 10 * MS, |_, ()| {}).unwrap();
+        el.call_soon(move |_, ()| clock.advance(50 * MS));
+        el.run().unwrap();
+        let lateness = el.metrics().lateness();
+        assert_eq!((lateness.max(), el.metrics().timers_run()), (45 * MS, 2));
+    });
+}
