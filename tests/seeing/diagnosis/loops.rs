@@ -1,9 +1,13 @@
 //! Loops that never sleep (docs/contract.md, E8).
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::sync::mpsc;
+use std::task::{Poll, Waker};
+use std::thread;
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
@@ -113,6 +117,37 @@ fn e8_a_task_under_load_is_not_flagged() {
     });
 }
 
+/// Another thread wakes a task before each tick, and the task queues a closure.
+#[test]
+fn e8_a_task_that_a_thread_wakes_is_not_flagged() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = diagnosed(kind);
+        let (send, wakers) = mpsc::channel::<Waker>();
+        let (woken, is_woken) = mpsc::channel();
+        let waking = thread::spawn(move || {
+            for waker in wakers {
+                waker.wake();
+                woken.send(()).unwrap();
+            }
+        });
+        let handle = el.handle().clone();
+        let waits = poll_fn(move |cx| {
+            handle.call_soon(|_, ()| {});
+            send.send(cx.waker().clone()).unwrap();
+            Poll::<()>::Pending
+        });
+        let task = el.spawn(waits);
+        ticks(&mut el, 1);
+        for _ in 0..2000 {
+            is_woken.recv().unwrap();
+            ticks(&mut el, 1);
+        }
+        assert_eq!(kinds(&el.diagnose()), []);
+        drop((task, el));
+        waking.join().unwrap();
+    });
+}
+
 /// Returns a loop with a reader that calls `read`, after a first diagnosis.
 fn reading(
     kind: SelectorKind,
@@ -179,6 +214,13 @@ fn e8_near_misses_of_undrained_descriptors_are_not_flagged() {
             theirs.send(b"x").unwrap();
             ticks(&mut el, 1);
         }
+        assert_eq!(kinds(&el.diagnose()), []);
+        // A writer runs in each tick, and no input waits.
+        let (mut el, _clock) = simulated(kind, ());
+        let (ours, _theirs) = pair();
+        el.add_writer(ours, |_, (), _| Ok(())).unwrap();
+        assert!(el.diagnose().is_healthy());
+        ticks(&mut el, 2000);
         assert_eq!(kinds(&el.diagnose()), []);
         // It is ready, and reported once.
         let (mut el, mut theirs, _) = reading(kind, TriggerMode::Oneshot, |_| {});
