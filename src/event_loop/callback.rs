@@ -238,3 +238,24 @@ where
         keep_unless_failed((self.0)(el, state).into_result())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn o4_runs_are_carried_before_the_lower_bits_overflow() {
+        let mut callback: Callback<()> =
+            Callback::repeat(Plain(|_: &LoopHandle<()>, _: &mut ()| Ok::<(), Error>(())));
+        for round in 1..4 {
+            let Callback::Repeat { runs, .. } = &mut callback else { unreachable!() };
+            *runs += (1 << RUN_BITS) + 5;
+            let expected = round * ((1 << RUN_BITS) + 5);
+            assert_eq!(callback.runs(), expected);
+            callback.carry_runs();
+            assert_eq!(callback.runs(), expected);
+            let Callback::Repeat { runs, .. } = &callback else { unreachable!() };
+            assert!(*runs < 1 << RUN_BITS);
+        }
+    }
+}

@@ -102,6 +102,23 @@ fn r1_a_full_table_gives_no_number_twice() {
     assert!(count > 1000 && numbers[count..].iter().all(|number| *number == 0));
 }
 
+#[test]
+fn r1_a_full_table_leaves_the_turns_as_they_are() {
+    let location = Location::caller();
+    // Each name has another length, so the table ends at another part of its last place.
+    for length in 0..40 {
+        let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
+        let start = Start { kind: TurnKind::Soon, id: TurnId::NONE, place: 0, cause: Reason::LOOP };
+        recording.begin(7, 0, start);
+        recording.find_place(location, Some("x".repeat(length).into()));
+        for _ in 0..3000 {
+            recording.place(Box::leak(Box::new(*location)));
+        }
+        let turn = recording.tape().unwrap().turns()[0].clone();
+        assert_eq!((turn.at.as_nanos(), turn.kind), (7, TurnKind::Soon), "{length}");
+    }
+}
+
 /// A clock of the user may go back. The tape does not.
 #[test]
 fn r2_times_do_not_go_back() {

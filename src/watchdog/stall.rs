@@ -39,3 +39,23 @@ impl fmt::Display for Stall {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tape::{Recorder, Recording, Start};
+
+    #[test]
+    fn e6_a_report_has_the_number_of_stalls_before_it() {
+        let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
+        recording.begin(0, 0, Start::LOOP);
+        let turn = recording.tape().unwrap().turns()[0].clone();
+        let (lasted, error) = (Duration::from_millis(250), io::ErrorKind::NotFound.into());
+        let mut stall = Stall { turn, tick: 17, lasted, suppressed: 0, tape_error: None };
+        let text = "loop  has been running for 250.0ms, in tick 17";
+        assert_eq!(stall.to_string(), text);
+        (stall.suppressed, stall.tape_error) = (3, Some(error));
+        let more = ", after 3 stalls without a report; its tape cannot be written: ";
+        assert_eq!(stall.to_string(), format!("{text}{more}entity not found"));
+    }
+}

@@ -1,8 +1,10 @@
 //! Bytes (docs/contract.md, N7).
 
 use std::cell::Cell;
-use std::io::{IoSlice, IoSliceMut, Read, Write};
-use std::net::UdpSocket as StdSocket;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, UdpSocket as StdSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream as StdStream;
 use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
@@ -12,9 +14,10 @@ use mainspring::net::{
 };
 use mainspring::{Error, EventLoop, Io, Metrics};
 
+use crate::support::custom_stream::AlteredStream;
 use crate::support::descriptors::{hang_up, pair, reset_connection, tcp_pair};
 use crate::support::ticks::tick;
-use crate::support::{on_every_selector, simulated};
+use crate::support::{on_every_selector, simulated, simulated_builder};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
@@ -75,8 +78,18 @@ fn n7_calls_that_fail_count_nothing() {
         assert_eq!(moved(&el.metrics()), (20, 6));
         hang_up(theirs);
         conn.write(b"after");
+        assert_eq!(moved(&el.metrics()), (20, 6), "a write with EPIPE");
         (0..3).for_each(|_| _ = tick(&mut el));
-        assert_eq!(moved(&el.metrics()), (20, 6), "a write with EPIPE, and an end of file");
+        let (ours, theirs) = pair();
+        el.attach(ours, |_, (), _, _| Ok(())).unwrap();
+        drop(theirs);
+        (0..3).for_each(|_| _ = tick(&mut el));
+        assert_eq!(moved(&el.metrics()), (20, 6), "an end of file");
+        let (ours, theirs) = pair();
+        let conn = el.attach(AlteredStream::new(ours), |_, (), _, _| Ok(())).unwrap();
+        hang_up(theirs);
+        conn.write(b"after");
+        assert_eq!(moved(&el.metrics()), (20, 6), "a user-defined stream");
         let conn = el.attach(reset_connection(), |_, (), _, _| Ok(())).unwrap();
         (0..3).for_each(|_| _ = tick(&mut el));
         conn.write(b"too late");
@@ -251,5 +264,46 @@ fn n7_a_full_datagram_queue_counts_when_it_is_sent() {
             el.tick(NOW).unwrap();
         }
         assert_eq!((el.metrics().sent_bytes(), endpoint.queued()), (given, 0));
+    });
+}
+
+/// A stream that returns more bytes than the buffer has.
+struct Exaggerating(StdStream);
+
+impl mainspring::net::TransportStream for Exaggerating {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Read::read(&mut &self.0, buffer).map(|count| if count == 0 { 0 } else { usize::MAX })
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut &self.0, bytes)
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Write::write_vectored(&mut &self.0, slices)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+
+    fn reader(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[test]
+fn n7_bytes_beyond_the_buffer_do_not_count() {
+    on_every_selector(|kind| {
+        let mut el = simulated_builder(kind).0.read_buffer(512).build().unwrap();
+        let [one, other] = [pair(), pair()].map(|(ours, mut theirs)| {
+            theirs.write_all(b"input").unwrap();
+            let attached = el.attach(Exaggerating(ours), |_, (), _, _| panic!("no such input"));
+            (attached.unwrap(), theirs)
+        });
+        other.0.close(); // Its input is discarded.
+        tick(&mut el);
+        assert_eq!(moved(&el.metrics()), (512, 0));
+        drop((one, other));
     });
 }

@@ -3,15 +3,18 @@
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mainspring::{EventLoop, Interest, Io, Metrics, yield_now};
+use mainspring::net::Transport;
+use mainspring::{EventLoop, Interest, Io, Metrics, SelectorKind, yield_now};
 
+use crate::support::custom_stream::AlteredStream;
 use crate::support::descriptors::{fill, pair, readable, tcp_pair};
 use crate::support::network::{client, echo, listener};
 use crate::support::ticks::tick;
-use crate::support::{on_every_selector, simulated};
+use crate::support::{on_every_selector, simulated, simulated_builder};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
@@ -102,24 +105,37 @@ fn n6_a_connection_whose_first_read_would_block_had_a_spurious_event() {
 #[test]
 fn n6_a_queue_that_finds_no_room_had_a_spurious_event() {
     on_every_selector(|kind| {
-        let (mut el, _clock) = simulated(kind, ());
-        let (ours, mut theirs) = pair();
-        let copy = ours.try_clone().unwrap();
-        let conn = el.attach(ours, |_, (), _, _| Ok(())).unwrap();
-        fill(&copy);
-        conn.write(b"queued");
-        el.tick(NOW).unwrap();
-        assert_eq!(missed(&el.metrics()), (0, 0));
-        let mut buffer = vec![0; 1 << 20];
-        while el.metrics().events() == 0 {
-            assert!(theirs.read(&mut buffer).unwrap() > 0); // Until there is room.
-            let copy = copy.try_clone().unwrap();
-            let hook = el.on_check(move |_, ()| fill(&copy)).unwrap();
-            el.tick(NOW).unwrap();
-            el.cancel(hook);
-        }
-        assert_eq!((missed(&el.metrics()), conn.queued()), ((1, 0), 6));
+        // A user-defined stream may have written a part of something.
+        assert_eq!(without_room(kind, |el, ours| el.attach(ours, |_, (), _, _| Ok(()))), (1, 0));
+        let attach =
+            |el: &EventLoop, ours| el.attach(AlteredStream::new(ours), |_, (), _, _| Ok(()));
+        assert_eq!(without_room(kind, attach), (0, 0));
     });
+}
+
+/// Returns the missed events of a connection that has no room when its queue is written.
+fn without_room(
+    kind: SelectorKind,
+    attach: impl FnOnce(&EventLoop, UnixStream) -> mainspring::Result<Transport>,
+) -> (u64, u64) {
+    let (mut el, _clock) = simulated(kind, ());
+    let (ours, mut theirs) = pair();
+    let copy = ours.try_clone().unwrap();
+    let conn = attach(&el, ours).unwrap();
+    fill(&copy);
+    conn.write(b"queued");
+    el.tick(NOW).unwrap();
+    assert_eq!(missed(&el.metrics()), (0, 0));
+    let mut buffer = vec![0; 1 << 20];
+    while el.metrics().events() == 0 {
+        assert!(theirs.read(&mut buffer).unwrap() > 0); // Until there is room.
+        let copy = copy.try_clone().unwrap();
+        let hook = el.on_check(move |_, ()| fill(&copy)).unwrap();
+        el.tick(NOW).unwrap();
+        el.cancel(hook);
+    }
+    assert_eq!(conn.queued(), 6);
+    missed(&el.metrics())
 }
 
 #[test]
@@ -195,5 +211,61 @@ fn n6_tasks_that_wait_have_no_spurious_event() {
         tick(&mut el);
         assert_eq!((el.metrics().events(), missed(&el.metrics())), (2, (1, 0)));
         drop(reader);
+    });
+}
+
+/// Each read but the first may find nothing: a read has filled the buffer, or a run has read as
+/// much as it may.
+#[test]
+fn n6_the_end_of_an_input_is_no_spurious_event() {
+    const BUFFER: usize = 8;
+    on_every_selector(|kind| {
+        let mut el = simulated_builder(kind).0.read_buffer(BUFFER).build().unwrap();
+        let (ours, mut theirs) = tcp_pair();
+        el.attach(ours, |_, (), _, _| Ok(())).unwrap();
+        for reads in 1..100 {
+            let before = el.metrics().received_bytes();
+            theirs.write_all(&vec![7; reads * BUFFER]).unwrap();
+            while el.metrics().received_bytes() - before < (reads * BUFFER) as u64 {
+                el.tick(None).unwrap();
+            }
+            (0..3).for_each(|_| _ = el.tick(NOW).unwrap());
+            assert_eq!(missed(&el.metrics()), (0, 0), "{reads} reads");
+        }
+    });
+}
+
+/// A receive takes all datagrams that wait, up to a limit, and the next one finds nothing.
+#[test]
+fn n6_the_last_datagram_is_no_spurious_event() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = ours.local_addr().unwrap();
+        el.attach_datagram(ours, |_, (), _, _| Ok(())).unwrap();
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for count in 1..=70 {
+            (0..count).for_each(|_| _ = peer.send_to(b"x", address).unwrap());
+            (0..4).for_each(|_| _ = el.tick(NOW).unwrap());
+            assert_eq!(missed(&el.metrics()), (0, 0), "{count} datagrams");
+        }
+        assert_eq!(el.metrics().received_bytes(), 71 * 35);
+    });
+}
+
+/// A user-defined stream may have read a part of something, such as a record of TLS.
+#[test]
+fn n6_a_stream_of_the_user_that_reads_nothing_had_no_spurious_event() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let (ours, mut theirs) = pair();
+        let part = ours.try_clone().unwrap();
+        part.set_nonblocking(true).unwrap();
+        let before_read = Box::new(move || _ = (&part).read(&mut [0; 8]));
+        let stream = AlteredStream { before_read, ..AlteredStream::new(ours) };
+        el.attach(stream, |_, (), _, _| panic!("no input is left")).unwrap();
+        theirs.write_all(b"x").unwrap();
+        el.tick(NOW).unwrap();
+        assert_eq!((el.metrics().events(), missed(&el.metrics())), (1, (0, 0)));
     });
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mainspring::{EventLoop, LoopHandle, Metrics, Recorder, Signal, TurnKind, sleep, yield_now};
 
@@ -51,9 +51,16 @@ fn add_timers(el: &LoopHandle<Counts>) {
     let timer = |_: &LoopHandle<Counts>, counts: &mut Counts| ran(counts, TurnKind::Timer);
     el.call_later(MS, timer);
     el.call_later_in_boot_time(2 * MS, timer).unwrap();
+    el.call_at_wall_time(el.wall_time() + MS, timer).unwrap();
+    let next = |now: SystemTime| Some(now + MS);
+    el.call_on_wall_schedule(next, |el, counts| {
+        ran(counts, TurnKind::Timer);
+        el.cancel(el.current().unwrap());
+    })
+    .unwrap();
     el.call_every(MS, |el, counts| {
         ran(counts, TurnKind::Timer);
-        if counts[&TurnKind::Timer] >= 4 {
+        if counts[&TurnKind::Timer] >= 6 {
             el.cancel(el.current().unwrap());
         }
     })
@@ -102,6 +109,7 @@ fn run(el: &mut EventLoop<Counts>) -> (Counts, Metrics) {
     el.run().unwrap();
     let mut expected = el.state().clone();
     expected.insert(TurnKind::Task, 3);
+    ran(&mut expected, TurnKind::Timer); // The schedule is read once before it is due.
     (expected, el.metrics())
 }
 
@@ -204,5 +212,23 @@ fn n8_the_peak_is_that_of_the_deque() {
         el.call_soon(|_, ()| {});
         el.run().unwrap();
         assert_eq!((el.metrics().ready_peak(), el.metrics().calls()), (7, 7));
+    });
+}
+
+/// A task that is dropped instead of a poll has a turn too.
+#[test]
+fn n5_the_end_of_a_cancelled_task_is_a_turn() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let waiting = el.spawn(sleep(MS));
+        let unpolled = el.spawn(sleep(MS));
+        unpolled.cancel("unused");
+        let ran = |el: &mut EventLoop| el.tick(Some(Duration::ZERO)).unwrap() as u64;
+        let mut all = ran(&mut el);
+        assert_eq!((all, el.metrics().turns(TurnKind::Task)), (2, 2));
+        waiting.cancel("late");
+        all += ran(&mut el);
+        assert_eq!((all, el.metrics().turns(TurnKind::Task)), (3, 3));
+        drop((waiting, unpolled));
     });
 }

@@ -5,15 +5,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::LazyLock;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Recorder, Tape};
+use mainspring_sys::shared_map::SharedMap;
 use proptest::prelude::*;
 
 use super::stuck::has_proc;
 use super::{Temporary, output, program, run, texts};
 use crate::support::cases;
+use crate::support::process::alone;
 
 /// Records 30 turns in a file.
 pub fn record(path: &Temporary) {
@@ -216,27 +219,57 @@ fn r9_several_tapes_are_shown_one_after_the_other() {
     if !std::path::Path::new("/proc/self/fd").exists() {
         return;
     }
-    // Their threads do not matter: all tapes of this process are shown, of other tests as well.
-    let recorded = || EventLoop::builder().record(Recorder::ring(16)).build().unwrap();
-    let (mut one, mut other) = (recorded(), recorded());
-    for el in [&mut one, &mut other] {
-        el.call_soon(|_, _| {});
-        el.run().unwrap();
-    }
-    let pid = std::process::id().to_string();
-    assert!(output(&["ps", &pid]).matches("tape     memory of process ").count() >= 2);
-    assert_eq!(output(&["ps", &pid, "--tape", "2"]).matches("tape     ").count(), 1);
-    assert!(run(&["trace", &pid]).2.ends_with(" tapes; choose one with --tape\n"));
-    assert!(
-        run(&["ps", &pid, "--tape", "9999"]).2.starts_with("mainspring: there is no tape 9999")
-    );
-    let (all, path) = (output(&["ps", &pid]), Temporary::new("only"));
-    assert!(all.contains("\n\ntape     "), "an empty line between them: {all}");
+    // In its own process, which has no tapes of other tests.
+    alone("outside::files::r9_several_tapes_are_shown_one_after_the_other", || {
+        let recorded = || EventLoop::builder().record(Recorder::ring(16)).build().unwrap();
+        let (mut one, mut other) = (recorded(), recorded());
+        for (el, name) in [(&mut one, "first"), (&mut other, "second")] {
+            let named = el.call_soon(|_, _| {});
+            el.set_name(named, name);
+            el.run().unwrap();
+        }
+        let pid = std::process::id().to_string();
+        let all = output(&["ps", &pid]);
+        assert_eq!(all.matches("tape     memory of process ").count(), 2, "{all}");
+        assert!(all.contains("\n\ntape     "), "an empty line between them: {all}");
+        for (number, name, not) in [("1", "first (", "second ("), ("2", "second (", "first (")] {
+            let text = output(&["ps", &pid, "--tape", number]);
+            assert!(text.contains(name) && !text.contains(not), "{text}");
+        }
+        let choose = "mainspring: the process has 2 tapes; choose one with --tape\n";
+        assert_eq!(run(&["trace", &pid]).2, choose);
+        for number in ["0", "3"] {
+            let text = format!("mainspring: there is no tape {number}, only 2\n");
+            assert_eq!(run(&["ps", &pid, "--tape", number]).2, text);
+        }
+    });
+    let path = Temporary::new("only");
     record(&path);
     let none = (1, String::new(), "mainspring: there is no tape 2, only 1\n".to_owned());
     assert_eq!(run(&["ps", path.text(), "--tape", "2"]), none);
     let dash = "mainspring: cannot read -: No such file or directory\n".to_owned();
     assert_eq!(run(&["ps", "-"]), (1, String::new(), dash));
+}
+
+/// A process of another version of the crate has mapped its tape.
+#[test]
+fn r9_a_tape_of_another_version_in_a_process_is_refused_with_the_reason() {
+    let name =
+        "outside::files::r9_a_tape_of_another_version_in_a_process_is_refused_with_the_reason";
+    if !std::path::Path::new("/proc/self/maps").exists() {
+        return;
+    }
+    alone(name, || {
+        let path = Temporary::new("version");
+        let map = SharedMap::create(&path.0, WHOLE.len() / 8).unwrap();
+        for (word, bytes) in map.iter().zip(WHOLE.chunks(8)) {
+            word.store(u64::from_ne_bytes(bytes.try_into().unwrap()), Relaxed);
+        }
+        map[0].fetch_add(1, Relaxed);
+        let (code, _, text) = run(&["ps", &std::process::id().to_string()]);
+        let begin = format!("mainspring: cannot read {}: the tape has version ", path.text());
+        assert!(code == 1 && text.starts_with(&begin), "{text}");
+    });
 }
 
 proptest! {

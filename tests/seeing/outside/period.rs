@@ -1,11 +1,15 @@
 //! Tables and lines of a period (docs/contract.md, R8).
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Recorder};
 
-use super::{Temporary, output};
+use super::{Temporary, output, program, texts};
 
 /// Records timers on simulated time: `slow` from 1 to 2 s and from 3 to 6 s, `third` from 6 to 8 s,
 /// and `early` and `late`, which wait for them, at 2 s and at 8 s.
@@ -58,9 +62,23 @@ fn r8_the_table_has_the_times_of_the_period() {
         assert_eq!((row("sleep", ""), row("timer", "early (")), (None, None));
         assert!(last.lines().next().unwrap().ends_with(" turns in 2.5s"), "{last}");
     }
-    // A period that begins before the tape is not longer than the tape.
-    assert_eq!(output(&["ps", path.text(), "--last", "2m"]), all);
     assert_eq!(output(&["top", path.text(), "--once"]), all, "the last ten seconds");
+}
+
+/// A period that begins before the tape is not longer than the tape.
+#[test]
+fn r8_a_period_before_the_tape_begins_with_the_tape() {
+    let path = Temporary::new("overwritten");
+    let recorder = Recorder::black_box(&path.0).turns(16);
+    let mut el = EventLoop::builder().clock(SimClock::new()).record(recorder).build().unwrap();
+    for seconds in 1..=20 {
+        el.call_later(Duration::from_secs(seconds), |_, _| {});
+    }
+    el.run().unwrap();
+    let all = output(&["ps", path.text()]);
+    let first = all.lines().next().unwrap();
+    assert!(first.contains(": 15 turns in ") && !first.ends_with(" 20.0s"), "{first}");
+    assert_eq!(output(&["ps", path.text(), "--last", "19s"]), all);
 }
 
 #[test]
@@ -97,4 +115,39 @@ fn r7_a_copy_of_a_tape_belongs_to_no_process() {
         assert!(last.starts_with("last     timer tests/"), "{last}");
         assert!(last.ends_with(" UTC"), "a timer has no cause but its time: {last}");
     }
+}
+
+/// Its own process could be looked into, but not by another user.
+#[test]
+fn r7_a_process_of_another_user_cannot_be_checked() {
+    if !rustix::process::getuid().is_root() {
+        return println!("skipped: only root can run a program as another user");
+    }
+    let path = Temporary::new("foreign");
+    let recorder = Recorder::black_box(&path.0).turns(64);
+    let mut el = EventLoop::builder().record(recorder).build().unwrap();
+    el.call_soon(|_, _| {});
+    el.run().unwrap();
+    fs::set_permissions(&path.0, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut command = program(&["ps", path.text()]);
+    // The user may be forbidden to reach the program, too.
+    let Ok(ending) = command.uid(65534).gid(65534).output() else { return };
+    let (code, out, err) = texts(ending);
+    assert!(code == 0 && out.contains(" cannot be checked; "), "{out}{err}");
+}
+
+#[test]
+fn r7_a_tape_in_shared_memory_is_found_by_its_process() {
+    if !Path::new("/dev/shm").is_dir() || !Path::new("/proc/self/maps").exists() {
+        return println!("skipped: there is no /dev/shm");
+    }
+    let name = format!("/dev/shm/mainspring-outside-{}", std::process::id());
+    let path = Temporary(name.into());
+    let recorder = Recorder::black_box(&path.0).turns(64);
+    let Ok(file) = fs::File::create(&path.0) else { return println!("skipped: no permission") };
+    drop((file, fs::remove_file(&path.0)));
+    let el = EventLoop::builder().record(recorder).build().unwrap();
+    let text = output(&["ps", &std::process::id().to_string()]);
+    assert!(text.contains(&format!("tape     {}: ", path.text())), "{text}");
+    drop(el);
 }

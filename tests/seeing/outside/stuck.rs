@@ -86,11 +86,10 @@ fn r7_top_refreshes_until_a_key_and_keeps_the_tape_of_a_killed_process() {
     wait_until(|| run(&["ps", &victim.pid()]).1.contains(&stuck_place()));
     let mut pty = Pty::new();
     let before = pty.attributes();
-    let command = program(&["top", &victim.pid()]);
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let words: Vec<String> = words.map(|word| word.to_str().unwrap().to_owned()).collect();
-    let mut top = pty.start("none", &words);
+    let mut top = pty.start("none", &words(&["top", &victim.pid()]));
     pty.wait_for(&format!("now      {}", stuck_place()));
+    let rows = pty.wait_for("q ends");
+    assert!(rows.contains("\ncallback ") && rows.contains("\ntimer "), "{rows}");
     victim.kill();
     pty.wait_for("has ended");
     pty.type_in("x"); // Another key only draws again.
@@ -98,6 +97,27 @@ fn r7_top_refreshes_until_a_key_and_keeps_the_tape_of_a_killed_process() {
     pty.type_in("q");
     assert!(top.wait().unwrap().success());
     assert!(pty.attributes() == before, "the terminal is as before");
+}
+
+/// One table, although standard output is a terminal.
+#[test]
+fn r7_top_with_once_ends_after_a_table() {
+    if !has_setsid() {
+        return;
+    }
+    let path = Temporary::new("once");
+    super::files::record(&path);
+    let mut pty = Pty::new();
+    let mut top = pty.start("none", &words(&["top", path.text(), "--once"]));
+    pty.wait_for("\ntimer ");
+    wait_until(|| top.try_wait().unwrap().is_some_and(|status| status.success()));
+}
+
+/// Returns the command line of the program.
+fn words(arguments: &[&str]) -> Vec<String> {
+    let command = program(arguments);
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_str().unwrap().to_owned()).collect()
 }
 
 #[test]

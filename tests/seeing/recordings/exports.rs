@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use mainspring::{Cause, Recorder, SelectorKind, Tape, sleep, spawn};
+use mainspring::{Cause, Recorder, SelectorKind, Tape, TurnKind, sleep, spawn};
 
 use super::{callbacks, recorded};
+use crate::support::custom_stream::AlteredStream;
+use crate::support::descriptors::pair;
 use crate::support::on_every_selector;
 
 /// Returns the tape of the guide's picture of cooperative multitasking: three tasks that take
@@ -175,5 +177,41 @@ fn r5_perfetto_slices_nest_and_flows_meet() {
         }
         assert_eq!(begun, tape.turns().len());
         assert_eq!((&flows, &ended), (&arrows(&tape), &arrows(&tape)));
+    });
+}
+
+#[test]
+fn r5_the_last_part_of_a_tape_has_the_turn_that_ended_at_its_beginning() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        for seconds in 1..=4 {
+            el.call_later(Duration::from_secs(seconds), |_, ()| {});
+        }
+        el.run().unwrap();
+        let last = |nanos| {
+            let time = Duration::from_secs(2) - Duration::from_nanos(nanos);
+            callbacks(&el.tape().unwrap().last(time)).len()
+        };
+        assert_eq!((last(0), last(1)), (3, 2));
+    });
+}
+
+/// Another callback resumes a connection. Its stream has input that the kernel does not report.
+#[test]
+fn r1_a_stream_that_another_turn_has_queued_runs_because_of_it() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let (ours, _theirs) = pair();
+        let stream = AlteredStream { has_buffered: |_| true, ..AlteredStream::new(ours) };
+        let conn = el.attach(stream, |_, (), _, _| Ok(())).unwrap();
+        conn.pause_reading();
+        el.tick(Some(Duration::ZERO)).unwrap();
+        el.call_soon(move |_, ()| conn.resume_reading());
+        el.tick(Some(Duration::ZERO)).unwrap();
+        el.tick(Some(Duration::ZERO)).unwrap();
+        let turns = callbacks(&el.tape().unwrap());
+        let [.., queued_by, stream] = &turns[..] else { panic!("{turns:?}") };
+        assert_eq!(stream.kind, TurnKind::Stream);
+        assert_eq!(stream.cause, Cause::Turn(queued_by.number), "{turns:?}");
     });
 }

@@ -1,14 +1,16 @@
 //! Entries that keep a loop running (docs/contract.md, O3).
 
+use std::net::UdpSocket;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use mainspring::snapshot::{EntryKind, EntryState};
-use mainspring::{EventLoop, Interest, sleep};
+use mainspring::snapshot::{EntryKind, EntryState, Snapshot};
+use mainspring::{EventLoop, Interest, LoopHandle, sleep};
 
 use super::only;
-use crate::support::descriptors::pair;
+use crate::support::descriptors::{pair, readable};
+use crate::support::process::alone_with_fault;
 use crate::support::{on_every_selector, simulated};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -104,14 +106,43 @@ fn o3_messages_that_wait_in_a_batch_are_listed() {
 
 #[test]
 fn o3_a_timer_that_is_due_is_pending() {
+    type Seen = Option<Snapshot>;
+    type Add = fn(&LoopHandle<Seen>, fn(&LoopHandle<Seen>, &mut Seen));
+    let adds: [Add; 3] = [
+        |el, call| _ = el.call_later(Duration::ZERO, call),
+        |el, call| _ = el.call_later_in_boot_time(Duration::ZERO, call).unwrap(),
+        |el, call| _ = el.call_at_wall_time(el.wall_time(), call).unwrap(),
+    ];
     on_every_selector(|kind| {
-        let (mut el, _clock) = simulated(kind, None);
-        el.call_later(Duration::ZERO, |el, seen| *seen = Some(el.snapshot()));
-        el.call_later(Duration::ZERO, |_, _| {});
-        el.run().unwrap();
-        let snapshot = el.state().as_ref().unwrap();
-        // The first one has left its slot, because it runs only once.
-        assert_eq!(only(snapshot, EntryKind::Timer).state(), EntryState::Pending);
+        for add in adds {
+            let (mut el, _clock) = simulated(kind, None);
+            add(&el, |el, seen| *seen = Some(el.snapshot()));
+            add(&el, |_, _| {});
+            el.run().unwrap();
+            let snapshot = el.state().as_ref().unwrap();
+            // The first one has left its slot, because it runs only once.
+            assert_eq!(only(snapshot, EntryKind::Timer).state(), EntryState::Pending);
+        }
+    });
+}
+
+/// A callback in the background keeps the loop running from its event to its call.
+#[test]
+fn o3_a_background_callback_that_is_queued_keeps_the_loop_alive() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, Vec::new());
+        let (ours, _theirs) = readable();
+        let watcher = el.add_reader(ours, |_, _, _| Ok(())).unwrap();
+        el.set_background(watcher);
+        el.on_check(move |el, seen| {
+            let snapshot = el.snapshot();
+            let entry = snapshot.get(watcher).unwrap();
+            seen.push((entry.state(), entry.keeps_alive()));
+        })
+        .unwrap();
+        el.tick(Some(Duration::ZERO)).unwrap();
+        assert_eq!(*el.state(), [(EntryState::Pending, true)]);
+        assert!(!el.is_alive() && el.snapshot().keeps_alive().next().is_none());
     });
 }
 
@@ -147,4 +178,26 @@ fn o3_a_thread_that_uses_a_snapshot_needs_no_loop() {
     send.send(el.snapshot()).unwrap();
     let alive = thread::spawn(move || receive.recv().unwrap().keeps_alive().count());
     assert_eq!(alive.join().unwrap(), 1);
+}
+
+const BACKS_OFF: &str = "snapshots::alive::o3_an_endpoint_that_backs_off_keeps_the_loop_alive";
+
+/// An endpoint in the background that cannot receive continues when its timer is due.
+#[test]
+fn o3_an_endpoint_that_backs_off_keeps_the_loop_alive() {
+    alone_with_fault(BACKS_OFF, "recvmmsg:error=ENOMEM", || {
+        on_every_selector(|kind| {
+            let (mut el, _clock) = simulated(kind, ());
+            el.set_exception_handler(|_, (), _| {});
+            let endpoint = el.bind_datagram("127.0.0.1:0", |_, (), _, _| Ok(())).unwrap();
+            let address = endpoint.local_addr().unwrap().as_inet().unwrap();
+            el.set_background(endpoint.handle());
+            assert!(!el.is_alive());
+            UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", address).unwrap();
+            (0..3).for_each(|_| _ = el.tick(Some(Duration::ZERO)).unwrap());
+            let snapshot = el.snapshot();
+            let entry = only(&snapshot, EntryKind::Datagrams);
+            assert!(entry.keeps_alive() && el.is_alive(), "{snapshot}");
+        });
+    });
 }

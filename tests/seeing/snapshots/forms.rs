@@ -3,9 +3,10 @@
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use mainspring::{EventLoop, sleep};
+use mainspring::{EventLoop, Interest, sleep};
 use serde_json::Value;
 
+use super::add_timer;
 use crate::support::descriptors::pair;
 use crate::support::network::short_dir;
 use crate::support::{on_every_selector, simulated};
@@ -37,6 +38,40 @@ fn o7_the_table_has_a_line_for_each_entry() {
     });
 }
 
+#[test]
+fn o7_the_table_marks_what_keeps_the_loop_running() {
+    on_every_selector(|kind| {
+        let (el, _clock) = simulated(kind, ());
+        let timer = el.call_later(HOUR, |_, ()| {});
+        el.set_background(timer);
+        let (ours, _theirs) = pair();
+        el.watch(ours, Interest::empty(), |_, (), _| Ok(())).unwrap();
+        el.call_soon(|_, ()| {});
+        let table = el.snapshot().to_string();
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines[0], "tick 0: 3 entries, 1 (*) keep the loop running");
+        assert!(lines[2].starts_with("  timer ") && lines[2].contains(" in the background "));
+        assert!(lines[3].starts_with("  watcher ") && lines[3].ends_with(" socket"), "{table}");
+        assert!(lines[4].starts_with("* closure ") && !lines[4].contains("background"), "{table}");
+    });
+}
+
+/// Places of the same count are in the order of their files, then of their lines.
+#[test]
+fn o5_places_are_in_the_order_of_their_files() {
+    on_every_selector(|kind| {
+        let (el, _clock) = simulated(kind, ());
+        add_timer(&el);
+        el.call_later(HOUR, |_, ()| {});
+        el.call_later(HOUR, |_, ()| {});
+        let places = el.count_by_place();
+        let places = places.iter().map(|place| (place.location().file(), place.location().line()));
+        let places: Vec<_> = places.collect();
+        assert!(places.is_sorted() && places[0].0 == file!() && places[2].0 != file!());
+        assert!(places[2].1 < places[0].1, "the order of the lines alone would be another one");
+    });
+}
+
 /// Names that a table or JSON could get wrong.
 const NAMES: [&str; 7] = [
     "\"quoted\\\" \n\r\t",
@@ -51,7 +86,7 @@ const NAMES: [&str; 7] = [
 #[test]
 fn o7_the_json_text_can_be_parsed() {
     on_every_selector(|kind| {
-        let (mut el, _clock) = simulated(kind, ());
+        let (mut el, clock) = simulated(kind, ());
         for name in NAMES {
             let timer = el.call_every(HOUR, |_, ()| {}).unwrap();
             el.set_name(timer, name);
@@ -62,6 +97,7 @@ fn o7_the_json_text_can_be_parsed() {
         let sleeping = el.spawn(sleep(HOUR));
         let joining_task = el.spawn(async move { sleeping.await.map_err(drop) });
         el.tick(Some(Duration::ZERO)).unwrap();
+        clock.advance(Duration::from_millis(1250));
         let snapshot = el.snapshot();
         assert_eq!(snapshot.to_string().lines().count(), 2 + snapshot.entries().len());
         let text = snapshot.to_json();
@@ -84,7 +120,7 @@ fn o7_the_json_text_can_be_parsed() {
         let waits = |entry: &Value| entry["waits"].as_array().unwrap()[0].clone();
         let [.., sleeping, joining] = entries.as_slice() else { panic!("{text}") };
         assert_eq!(waits(joining)["task"], entries.len() - 2);
-        assert_eq!(waits(sleeping)["time"], 3600.0);
+        assert_eq!(waits(sleeping)["time"], 3598.75);
         assert!(entries.iter().any(|entry| entry["waits"][0]["time"].is_null()));
         drop(el);
         std::fs::remove_file(path).unwrap();

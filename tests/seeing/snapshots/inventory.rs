@@ -101,6 +101,7 @@ fn o1_a_watcher_has_its_file_and_its_interest() {
         let entry = only(&snapshot, EntryKind::Watcher);
         assert_eq!((entry.fd(), entry.file()), (Some(fd), Some(FileType::Socket)));
         assert_eq!((entry.interest(), entry.state()), (Some(both), EntryState::Waiting));
+        assert_eq!((entry.address(), entry.peer()), (None, None));
         el.set_interest(watcher, Interest::empty()).unwrap();
         let snapshot = el.snapshot();
         let entry = only(&snapshot, EntryKind::Watcher);
@@ -211,8 +212,11 @@ fn o1_signal_handlers_and_hooks_have_their_reasons() {
         let snapshot = el.snapshot();
         assert_eq!(only(&snapshot, EntryKind::Signal).signal(), Some(Signal::USR2));
         let hooks = snapshot.entries().iter().filter(|entry| entry.kind() == EntryKind::Hook);
-        let hooks: Vec<_> = hooks.map(|it| (it.stage().unwrap(), it.keeps_alive())).collect();
-        assert_eq!(hooks, [("prepare", false), ("check", false), ("idle", true)]);
+        let hooks: Vec<_> =
+            hooks.map(|it| (it.stage().unwrap(), it.state(), it.keeps_alive())).collect();
+        let waits = EntryState::Waiting;
+        let expected = [("prepare", waits, false), ("check", waits, false), ("idle", waits, true)];
+        assert_eq!(hooks, expected);
     });
 }
 

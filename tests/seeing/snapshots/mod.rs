@@ -8,6 +8,9 @@ mod kinds;
 mod places;
 mod tasks;
 
+use std::time::Duration;
+
+use mainspring::EventLoop;
 use mainspring::snapshot::{Entry, EntryKind, Snapshot};
 
 /// Returns the only entry of a kind.
@@ -17,4 +20,9 @@ fn only(snapshot: &Snapshot, kind: EntryKind) -> &Entry {
     let entry = found.next().unwrap_or_else(|| panic!("no {kind} in {snapshot}"));
     assert!(found.next().is_none(), "two of {kind} in {snapshot}");
     entry
+}
+
+/// Adds a timer of this file.
+fn add_timer(el: &EventLoop) {
+    el.call_later(Duration::from_secs(3600), |_, ()| {});
 }

@@ -1,8 +1,10 @@
 //! Tasks, groups and scopes in a snapshot, and counts by place (docs/contract.md, O5, O6, O8).
 
-use std::future::pending;
+use std::future::{Future, pending, poll_fn};
 use std::os::fd::AsRawFd;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use mainspring::snapshot::{Entry, EntryKind, EntryState, Snapshot, Wait};
@@ -88,6 +90,76 @@ fn o8_a_task_has_the_events_that_it_waits_for() {
         let descriptor = only(&snapshot, EntryKind::Descriptor);
         assert_eq!((descriptor.fd(), descriptor.interest()), (Some(fd), Some(Interest::READABLE)));
         drop((joins, lost, forever));
+    });
+}
+
+#[test]
+fn o6_a_main_task_that_was_woken_is_pending() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, None);
+        let (promise, promised) = promise::<()>();
+        el.call_soon(move |el, seen| {
+            promise.set_result(());
+            el.call_soon(|el, seen| *seen = Some(el.snapshot()));
+            *seen = Some(el.snapshot());
+        });
+        el.run_until_complete(promised).unwrap().unwrap();
+        let snapshot = el.state().as_ref().unwrap();
+        assert_eq!(only(snapshot, EntryKind::Task).state(), EntryState::Pending, "{snapshot}");
+    });
+}
+
+/// A task that has begun to join another one, and then waits for something else.
+#[test]
+fn o8_a_task_that_is_detached_or_done_is_not_joined() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let (promise, promised) = promise::<()>();
+        let done = el.spawn(promised);
+        let detached = el.spawn(sleep(HOUR));
+        let joins = async move {
+            let (mut done, mut detached) = (pin!(done), Box::pin(detached));
+            poll_fn(|cx| {
+                assert!(done.as_mut().poll(cx).is_pending());
+                assert!(detached.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            Pin::into_inner(detached).detach();
+            pending::<()>().await;
+        };
+        el.spawn(joins).named("joins").detach();
+        tick(&mut el);
+        let snapshot = el.snapshot();
+        assert_eq!(named(&snapshot, "joins").waits().len(), 1, "{snapshot}");
+        promise.set_result(());
+        tick(&mut el);
+        let snapshot = el.snapshot();
+        assert_eq!(named(&snapshot, "joins").waits(), [], "{snapshot}");
+    });
+}
+
+/// Tasks in their order, and what is below them in its order. Other entries are not in the tree.
+#[test]
+fn o6_a_tree_is_in_the_order_of_the_entries() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        el.call_later(HOUR, |_, ()| {});
+        for (group, [first, second]) in [("a", ["b", "c"]), ("d", ["e", "f"])] {
+            let tasks = TaskGroup::run(async move |group| {
+                for name in [first, second] {
+                    group.spawn(async { Ok(sleep(HOUR).await) })?.named(name);
+                }
+                Ok(())
+            });
+            el.spawn(async move { drop(tasks.await) }).named(group).detach();
+        }
+        tick(&mut el);
+        tick(&mut el);
+        let tree = el.snapshot().tree().to_string();
+        let names: Vec<&str> = tree.lines().filter_map(|line| line.split('"').nth(1)).collect();
+        assert_eq!(names, ["a", "b", "c", "d", "e", "f"], "{tree}");
+        assert!(!tree.contains("timer "), "{tree}");
     });
 }
 
@@ -192,6 +264,25 @@ fn o5_counts_by_place_are_exact() {
         drop(kept.into_iter().map(|task| task.cancel("enough")).collect::<Vec<_>>());
         tick(&mut el);
         assert_eq!(counts(&el), [(Timer, 100), (Task, 1)]);
+    });
+}
+
+/// Adds a timer and a closure of the line of the caller.
+#[track_caller]
+fn add_both(el: &EventLoop) {
+    el.call_later(HOUR, |_, ()| {});
+    el.call_soon(|_, ()| {});
+}
+
+#[test]
+fn o5_kinds_of_one_line_have_counts_of_their_own() {
+    on_every_selector(|kind| {
+        let (el, _clock) = simulated(kind, ());
+        (0..2).for_each(|_| add_both(&el));
+        let places = el.count_by_place();
+        let counts: Vec<_> = places.iter().map(|place| (place.kind(), place.count())).collect();
+        assert_eq!(counts, [(EntryKind::Timer, 2), (EntryKind::Closure, 2)]);
+        assert_eq!(places[0].location(), places[1].location());
     });
 }
 

@@ -108,3 +108,34 @@ fn r12_a_panic_of_a_subscriber_follows_the_policy_of_the_loop() {
         recorder.assert_all_closed();
     });
 }
+
+/// A wake of a task with a span, and a call of the subscriber inside of another one.
+#[test]
+fn r12_what_a_subscriber_does_in_a_call_is_not_recorded() {
+    on_every_selector(|kind| {
+        let recorder = Recorder::new(Wants::Everything);
+        let (mut el, _clock) = simulated(kind, ());
+        let (promise, promised) = promise::<()>();
+        let (handle, promise) = (el.handle().clone(), Cell::new(Some(promise)));
+        recorder.record(|| {
+            let waiting = el.spawn(promised).named("waiting");
+            let task = waiting.handle();
+            el.tick(Some(Duration::ZERO)).unwrap();
+            let hook = move |method| {
+                if method == "enter"
+                    && let Some(promise) = promise.take()
+                {
+                    assert!(handle.set_name(task, "woken"));
+                    handle.spawn(async {}).detach();
+                    promise.set_result(());
+                }
+            };
+            el.spawn(async {}).named("other").detach();
+            with_hook(hook, || el.run().unwrap());
+            assert!(waiting.is_finished());
+        });
+        assert_eq!(recorder.spans().len(), 2, "its own task has no span");
+        assert_eq!(recorder.named("woken").wakes, (0, 0));
+        recorder.assert_all_closed();
+    });
+}

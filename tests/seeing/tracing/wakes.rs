@@ -124,3 +124,29 @@ fn r11_a_task_that_nothing_can_wake_has_no_waker() {
         drop((el, promise));
     });
 }
+
+/// A task without a span leaves its key with a timer in the same tick.
+#[test]
+fn r11_the_waker_of_another_task_is_not_recorded() {
+    on_every_selector(|kind| {
+        let recorder = Recorder::new(Wants::Everything);
+        let (mut el, _clock) = simulated(kind, ());
+        el.spawn(async {
+            yield_now().await;
+            sleep(SECOND).await;
+        })
+        .detach();
+        tick(&mut el);
+        recorder.record(|| {
+            el.spawn(pending::<()>()).named("before").detach();
+            tick(&mut el);
+            el.spawn(pending::<()>()).named("lost").detach();
+            tick(&mut el);
+            for name in ["before", "lost"] {
+                assert_eq!(recorder.named(name).wakers, (0, 0), "{name}");
+            }
+            drop(el);
+        });
+        recorder.assert_all_closed();
+    });
+}

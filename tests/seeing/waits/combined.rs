@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use mainspring::snapshot::EntryKind;
 use mainspring::{
     CancelScope, EventLoop, Io, SelectorKind, Shutdown, TaskGroup, promise, race, sleep, spawn,
     timeout, timeout_at,
@@ -330,5 +331,97 @@ fn o9_an_event_changes_the_history_of_the_task_that_it_wakes() {
         };
         assert_eq!(history(&after, "reader"), history(&before, "reader"));
         assert_eq!(named(&after, "writer").runs(), Some(2));
+    });
+}
+
+#[test]
+fn o12_the_text_of_a_stall_has_each_line_of_a_task() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = recording(kind);
+        let line = line!() + 3;
+        el.spawn(async {
+            let ((_a, first), (_b, second)) = (promise::<()>(), promise::<()>());
+            let one = async { first.await.is_ok() };
+            race(one, async { second.await.is_ok() }).await
+        })
+        .detach();
+        let text = el.run().unwrap_err().to_string();
+        for (word, line) in [("for", line), ("and", line + 1)] {
+            assert!(text.contains(&format!(" {word} promise at {}:{line}:", file!())), "{text}");
+        }
+        let table = el.snapshot().to_string();
+        assert!(table.contains(&format!(" and promise at {}:{}:", file!(), line + 1)), "{table}");
+    });
+}
+
+#[test]
+fn o9_a_later_turn_replaces_all_lines_of_a_task() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = recording(kind);
+        let line = line!() + 2;
+        let body = async {
+            race(sleep(HOUR), async { sleep(DAY).await }).await;
+            sleep(DAY).await;
+        };
+        el.spawn(body).named("it").detach();
+        settle(&mut el);
+        assert_eq!(waits(named(&el.snapshot(), "it")).len(), 2);
+        el.tick(Some(HOUR)).unwrap();
+        settle(&mut el);
+        let snapshot = el.snapshot();
+        assert_eq!(waits(named(&snapshot, "it")), [("sleep", file!(), line + 1)], "{snapshot}");
+    });
+}
+
+#[test]
+fn o11_each_poll_of_the_main_task_is_a_run() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = recording(kind);
+        let handle = el.handle().clone();
+        let main = async move {
+            mainspring::yield_now().await;
+            sleep(HOUR).await;
+            handle.snapshot()
+        };
+        let snapshot = el.run_until_complete(main).unwrap();
+        let task = snapshot.entries().iter().find(|entry| entry.kind() == EntryKind::Task);
+        assert_eq!(task.unwrap().runs(), Some(2), "before the one that takes the snapshot");
+    });
+}
+
+/// A call in a block that another call runs.
+#[test]
+fn o10_of_nested_calls_the_innermost_one_has_the_line() {
+    on_every_selector(|kind| {
+        check(kind, "sleep", async {
+            let block = async {
+                next_line();
+                let _ = timeout(DAY, sleep(HOUR)).await;
+            };
+            let _ = timeout(DAY, block).await;
+        });
+    });
+}
+
+/// A task of the outer loop runs the inner loop, and each loop has the lines of its tasks only.
+#[test]
+fn o9_a_loop_inside_a_task_has_its_own_lines() {
+    on_every_selector(|kind| {
+        let (mut outer, _clock) = recording(kind);
+        let (mut inner, _clock) = recording(kind);
+        let line = line!() + 1;
+        inner.spawn(async { sleep(HOUR).await }).named("inner").detach();
+        let seen = Rc::new(std::cell::Cell::new(Vec::new()));
+        let found = seen.clone();
+        let run_inner = async move {
+            settle(&mut inner);
+            found.set(waits(named(&inner.snapshot(), "inner")));
+            pending::<()>().await;
+        };
+        outer.spawn(async { race(sleep(DAY), run_inner).await }).named("outer").detach();
+        settle(&mut outer);
+        assert_eq!(seen.take(), [("sleep", file!(), line)]);
+        let snapshot = outer.snapshot();
+        assert_eq!(waits(named(&snapshot, "outer")), [("sleep", file!(), line + 8)], "{snapshot}");
     });
 }

@@ -3,6 +3,7 @@
 mod combined;
 mod io_lines;
 mod lines;
+mod sleeping;
 mod stalls;
 
 use std::cell::Cell;

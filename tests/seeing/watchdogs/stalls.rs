@@ -146,7 +146,19 @@ fn e5_a_watchdog_with_a_long_limit_ends_at_once() {
     let (el, _clock) = simulated(mainspring::SelectorKind::available()[0], ());
     let watchdog = Watchdog::new(el.heartbeat());
     assert!(format!("{watchdog:?}").contains("limit: 1s"), "{watchdog:?}");
-    drop(watchdog.limit(Duration::from_secs(1_000_000)).spawn().unwrap());
+    let heartbeat = el.heartbeat();
+    let (dropped, is_dropped) = mpsc::channel();
+    thread::spawn(move || {
+        // Several, because a thread that has just started may not wait yet.
+        for _ in 0..50 {
+            let watchdog = Watchdog::new(heartbeat.clone()).limit(Duration::from_secs(1_000_000));
+            let guard = watchdog.spawn().unwrap();
+            (0..20).for_each(|_| thread::yield_now());
+            drop(guard);
+        }
+        dropped.send(()).unwrap();
+    });
+    is_dropped.recv_timeout(Duration::from_secs(60)).expect("each guard is dropped");
 }
 
 /// Linux shows the mask of each thread.
