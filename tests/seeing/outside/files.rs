@@ -14,7 +14,7 @@ use mainspring_sys::shared_map::SharedMap;
 use proptest::prelude::*;
 
 use super::stuck::has_proc;
-use super::{Temporary, output, program, run, texts};
+use super::{Temporary, output, program, run, texts, wait_until};
 use crate::support::cases;
 use crate::support::process::alone;
 
@@ -148,15 +148,13 @@ fn r9_files_that_cannot_be_read_are_errors() {
 /// A process that was killed, and that its parent has not waited for.
 #[test]
 fn r9_a_process_that_has_ended_is_not_one_without_a_recorder() {
-    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-
     if !has_proc() {
         return;
     }
     let mut child = Command::new("true").spawn().unwrap();
     let pid = child.id().to_string();
-    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    waitid(WaitId::Pid(Pid::from_child(&child)), ended).unwrap();
+    let state = format!("/proc/{pid}/stat");
+    wait_until(|| fs::read_to_string(&state).unwrap().contains(") Z "));
     let (code, out, text) = run(&["ps", &pid]);
     child.wait().unwrap();
     let expected = format!("mainspring: process {pid} has ended; name the file of its tape\n");
