@@ -15,6 +15,9 @@ use super::layout;
 /// A tape holds the latest turns, in 16 bytes each. A recorder that cannot be opened never stops
 /// the program: the loop runs without a tape, and the error is a report.
 ///
+/// All its pages are touched when the loop is built, so that no turn waits for one. The 16 MiB of a
+/// million turns take about 7 ms, and 32 KiB of page tables.
+///
 /// It also holds the places, 64 KiB of text. At most half of that is for
 /// [names](crate::LoopHandle::set_name), about 600: a turn with a further name has the place
 /// without it. Of a name longer than 256 bytes it has the end.
