@@ -149,7 +149,7 @@ struct Outer(bool);
 
 impl Drop for Outer {
     fn drop(&mut self) {
-        resume(self.0);
+        IS_ON.set(self.0);
     }
 }
 
@@ -157,11 +157,11 @@ impl Drop for Outer {
 /// recorded.
 #[inline]
 pub(crate) fn pause() -> bool {
-    IS_ON.replace(false)
+    is_on() && IS_ON.replace(false)
 }
 
-/// Restores the recording when the other loop has stopped running.
+/// Continues the recording that [`pause`] has stopped, when the other loop has stopped running.
 #[inline]
-pub(crate) fn resume(was_on: bool) {
-    IS_ON.set(was_on);
+pub(crate) fn resume() {
+    IS_ON.set(true);
 }

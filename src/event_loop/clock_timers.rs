@@ -102,7 +102,7 @@ impl LoopCore {
         let times = self.page.times();
         let fed = table.timers.feed(now, |key, deadline| {
             match key.is_task_layer() {
-                true => tasks.feed_timer(key, &mut ready),
+                true => _ = tasks.feed_timer(key, &mut ready),
                 false => ready.feed(key, Readiness::empty()),
             }
             if let Some(times) = times {

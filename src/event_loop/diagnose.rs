@@ -262,11 +262,11 @@ impl<S> LoopHandle<S> {
 
 impl<S> EventLoop<S> {
     /// Runs the callback of a ready key in a tick that checks calls.
-    pub(super) fn dispatch_sampled(&mut self, ready: Ready) -> bool {
+    pub(super) fn dispatch_sampled(&mut self, ready: Ready, time: Option<u64>) -> bool {
         let core = self.core.clone();
         let before =
             core.history.borrow().as_ref().and_then(|history| history.begin_call(ready.key));
-        let ran = self.dispatch_apart(ready);
+        let ran = self.dispatch_apart(ready, time);
         if let Some(before) = before
             && let Some(history) = core.history.borrow_mut().as_mut()
         {

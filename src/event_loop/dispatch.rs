@@ -11,7 +11,7 @@ use mainspring_sys::closure::{CallOnce, Storage};
 
 use super::callback::{Callback, Flow, OnceResult, REMOVE, Repeating, failed};
 use super::failure::{Failure, Payload, catch};
-use super::report::{Origin, PanicPolicy, Report, ReportKind};
+use super::report::{Origin, PanicPolicy, Report};
 use super::source::Source;
 use super::{EventLoop, LoopHandle};
 use crate::error::Error;
@@ -28,7 +28,7 @@ impl<S> EventLoop<S> {
     #[inline(always)]
     pub(super) fn dispatch(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);
-        self.dispatch_key(ready)
+        self.dispatch_key::<false>(ready, None)
     }
 
     /// Like [`dispatch`](EventLoop::dispatch), with the instruments that are on.
@@ -36,62 +36,63 @@ impl<S> EventLoop<S> {
     pub(super) fn dispatch_instrumented(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);
         let recorded = self.core.tape.get().map_or(0, Recording::count);
-        let ran = self.timed(ready, |el| el.dispatch_sampled_or_traced(ready));
+        let ran = self.timed(ready, |el, time| el.dispatch_sampled_or_traced(ready, time));
         if !ran {
             self.take_back_turn(recorded);
         }
         ran
     }
 
-    /// Like [`dispatch_instrumented`](EventLoop::dispatch_instrumented), if the tape is the only
-    /// instrument.
+    /// Like [`dispatch_instrumented`](EventLoop::dispatch_instrumented), if the tape and the
+    /// histograms are the only instruments.
     #[inline(never)]
-    pub(super) fn dispatch_recorded(&mut self, ready: Ready) -> bool {
+    pub(super) fn dispatch_clocked(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);
-        let mut recorded = 0;
-        if let Some(tape) = self.core.tape.get() {
-            recorded = tape.count();
-            self.record_turn(tape, ready, self.core.timeline.turn_nanos());
-        }
-        let ran = self.dispatch_key(ready);
+        let recorded = self.core.tape.get().map_or(0, Recording::count);
+        let began = self.take_lap();
+        let ran = self.dispatch_key::<true>(ready, Some(began));
         if !ran {
             self.take_back_turn(recorded);
+        }
+        if let Some(times) = self.core.page.times() {
+            times.add_call(began, self.end_lap());
         }
         ran
     }
 
-    /// Returns true if the tape is the only instrument in this tick.
-    pub(super) fn is_only_recorded(&self) -> bool {
+    /// Returns true if the tape and the histograms are the only instruments in this tick.
+    pub(super) fn is_only_clocked(&self) -> bool {
         let core = &self.core;
-        let has_others = core.limits.slow.is_some()
-            || core.limits.await_lines
-            || core.is_sampling.get()
-            || core.page.times().is_some();
-        core.tape.get().is_some() && core.is_timed.get() && !has_others
+        let has_others =
+            core.limits.slow.is_some() || core.limits.await_lines || core.is_sampling.get();
+        core.is_timed.get() && !has_others
     }
 
-    fn dispatch_sampled_or_traced(&mut self, ready: Ready) -> bool {
+    fn dispatch_sampled_or_traced(&mut self, ready: Ready, time: Option<u64>) -> bool {
         if self.core.is_sampling.get() && ready.key.is_callback() {
-            return self.dispatch_sampled(ready);
+            return self.dispatch_sampled(ready, time);
         }
         let is_task = ready.key.is_task_layer() && ready.key != Key::INBOX;
-        match is_task && self.core.limits.await_lines {
-            true => self.handle.shared.tasks.dispatch_traced(ready),
-            false => self.dispatch_apart(ready),
+        if !is_task || !self.core.limits.await_lines {
+            return self.dispatch_apart(ready, time);
         }
+        self.record_task(ready, time);
+        self.handle.shared.tasks.dispatch_traced(ready)
     }
 
-    /// Runs the callback or the task of a ready key, in a copy of the code for all instruments but
-    /// the tape.
+    /// Runs the callback or the task of a ready key, in a copy of the code for the instruments that
+    /// are slower.
     #[inline(never)]
-    pub(super) fn dispatch_apart(&mut self, ready: Ready) -> bool {
-        self.dispatch_key(ready)
+    pub(super) fn dispatch_apart(&mut self, ready: Ready, time: Option<u64>) -> bool {
+        self.dispatch_key::<true>(ready, time)
     }
 
+    /// Runs the callback or the task of a ready key. `time` is the current time, for the tape;
+    /// `None` if calls are not timed. `INSTRUMENTED` is false in a tick without instruments.
     #[inline(always)]
-    fn dispatch_key(&mut self, ready: Ready) -> bool {
+    fn dispatch_key<const INSTRUMENTED: bool>(&mut self, ready: Ready, time: Option<u64>) -> bool {
         if !ready.key.is_callback() {
-            return self.dispatch_queued(ready);
+            return self.dispatch_queued::<INSTRUMENTED>(ready, time);
         }
         let Ready { key, readiness } = ready;
         let mut callbacks = self.handle.shared.callbacks.borrow_mut();
@@ -104,6 +105,9 @@ impl<S> EventLoop<S> {
         };
         // Counted here, while the source is in a register.
         self.core.page.count_turn(origin.source.counter());
+        if INSTRUMENTED {
+            self.record_callback(key, origin, time);
+        }
         // The common case first: a single match costs an event five more instructions.
         if let Some(Callback::Repeat { repeat, runs, .. }) = &mut entry.callback {
             *runs = runs.wrapping_add(1);
@@ -126,16 +130,26 @@ impl<S> EventLoop<S> {
 
     /// Runs what is not in the arena: a closure of `call_soon`, a message, or a task.
     #[inline(always)]
-    fn dispatch_queued(&mut self, ready: Ready) -> bool {
+    fn dispatch_queued<const INSTRUMENTED: bool>(
+        &mut self,
+        ready: Ready,
+        time: Option<u64>,
+    ) -> bool {
         if ready.key.is_task_layer() {
-            return match ready.key {
-                Key::INBOX => self.dispatch_message(),
-                _ => self.handle.shared.tasks.dispatch(ready),
-            };
+            if ready.key == Key::INBOX {
+                return self.dispatch_message(time);
+            }
+            if INSTRUMENTED {
+                self.record_task(ready, time);
+            }
+            return self.handle.shared.tasks.dispatch(ready);
         }
         let queued = self.handle.shared.soon.borrow_mut().next();
         let Some((once, location)) = queued else { return false };
         self.core.page.count_turn(TurnCounter::Soon);
+        if INSTRUMENTED {
+            self.record_soon(ready.key, location, time);
+        }
         self.call_once(ready.key, once, Origin { source: Source::Soon, location });
         true
     }
@@ -143,47 +157,31 @@ impl<S> EventLoop<S> {
     /// Runs the oldest message from other threads.
     // Always inlined: otherwise a message costs 13 more instructions (of 220).
     #[inline(always)]
-    fn dispatch_message(&mut self) -> bool {
+    fn dispatch_message(&mut self, time: Option<u64>) -> bool {
         let message = self.handle.shared.messages.borrow_mut().next();
         let Some((call, location)) = message else { return false };
+        self.record_message(location, time);
         let origin = Origin { source: Source::Soon, location };
         self.core.page.count_turn(TurnCounter::Soon);
         self.call_once(Key::INBOX, call.into_call_once(), origin);
         true
     }
 
-    /// Removes the record of a turn in which nothing ran.
-    #[cold]
-    fn take_back_turn(&self, recorded: u64) {
-        if let Some(tape) = self.core.tape.get() {
-            tape.take_back(recorded);
-        }
-    }
-
-    /// Runs `run`, measures its time, and reports it if it is slow.
+    /// Passes the current time to `run`, measures its own time, and reports it if it is slow.
     #[inline(always)]
-    fn timed<T>(&mut self, ready: Ready, run: impl FnOnce(&mut Self) -> T) -> T {
+    fn timed<T>(&mut self, ready: Ready, run: impl FnOnce(&mut Self, Option<u64>) -> T) -> T {
         if !self.is_timed() {
-            return run(self);
+            return run(self, None);
         }
         // Before the call, which may remove the registration.
         let slow = self.core.limits.slow;
-        let report = slow.and_then(|limit| self.report_of_next(ready, limit));
+        let report = slow.and_then(|limit| self.handle.report_of_next(ready, limit));
         let began = self.take_lap();
-        self.record_call(ready, began);
-        let result = run(self);
+        let result = run(self, Some(began));
         if slow.is_some() || self.core.page.times().is_some() {
             self.end_timed(began, report);
         }
         result // The next record of the tape has the time of the end.
-    }
-
-    // Never inlined: the main future of each type has a copy of `timed`.
-    #[inline(never)]
-    fn record_call(&self, ready: Ready, began: u64) {
-        if let Some(tape) = self.core.tape.get() {
-            self.record_turn(tape, ready, began);
-        }
     }
 
     /// Returns true if the clock is read around each call.
@@ -192,13 +190,11 @@ impl<S> EventLoop<S> {
     }
 
     fn end_timed(&mut self, began: u64, report: Option<Box<Report>>) {
-        let ended = self.core.timeline.turn_nanos();
-        self.lap.set(Some(ended));
-        let took = ended.saturating_sub(began);
+        let ended = self.end_lap();
         if let Some(times) = self.core.page.times() {
-            times.add_call(began, took);
+            times.add_call(began, ended);
         }
-        let took = Duration::from_nanos(took);
+        let took = Duration::from_nanos(ended.saturating_sub(began));
         let slow = self.core.limits.slow;
         if let (Some(limit), Some(report)) = (slow, report)
             && took >= limit
@@ -209,33 +205,31 @@ impl<S> EventLoop<S> {
 
     /// Returns the time at which the last call ended, if not returned before, and otherwise the
     /// current time. So a batch reads the clock once per call.
+    #[inline]
     pub(super) fn take_lap(&self) -> u64 {
         self.lap.take().unwrap_or_else(|| self.core.timeline.turn_nanos())
     }
 
-    #[cold]
-    fn report_of_next(&self, ready: Ready, limit: Duration) -> Option<Box<Report>> {
-        let (key, error) = (ready.key, Error::Slow(limit));
-        let report = match self.handle.shared.messages.borrow().location() {
-            Some(location) if key == Key::INBOX => {
-                Some(Origin { source: Source::Soon, location }.report(error, None))
-            }
-            _ if key.is_task_layer() => {
-                let (_, location, name) = self.handle.shared.tasks.origin_of(ready)?;
-                Some(Report { kind: ReportKind::Task, error, location, name })
-            }
-            _ => self.handle.report_of(key, error),
-        };
-        report.map(Box::new)
+    /// Returns the current time, at which a call ends. The next [`take_lap`](EventLoop::take_lap)
+    /// returns it again.
+    #[inline]
+    fn end_lap(&self) -> u64 {
+        let ended = self.core.timeline.turn_nanos();
+        self.lap.set(Some(ended));
+        ended
     }
 
     /// Runs `run` for the task `key`, with the same measurements as a callback. For the main
     /// future, which the task table does not own.
     pub(crate) fn run_timed<T>(&mut self, key: Key, run: impl FnOnce() -> T) -> T {
-        match self.core.is_instrumented.get() {
-            false => run(),
-            true => self.timed(Ready { key, readiness: Readiness::empty() }, |_| run()),
+        if !self.core.is_instrumented.get() {
+            return run();
         }
+        let ready = Ready { key, readiness: Readiness::empty() };
+        self.timed(ready, |el, time| {
+            el.record_task(ready, time);
+            run()
+        })
     }
 
     #[inline(always)]

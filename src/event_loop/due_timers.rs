@@ -44,47 +44,58 @@ impl LoopCore {
     #[inline(never)]
     pub(crate) fn feed_timers(&self, tasks: &dyn TaskLayer) {
         let now = self.timeline.now_nanos(); // A custom clock may use the loop.
-        match self.page.times().is_some() || self.tape.get().is_some() {
+        let (count, internal) = match self.is_instrumented.get() {
             false => self.feed_timers_at(now, tasks, |_, _| {}),
             true => self.feed_timers_instrumented(now, tasks),
-        }
-    }
-
-    /// Feeds the timers that are due, and notes their deadlines.
-    #[cold]
-    fn feed_timers_instrumented(&self, now: u64, tasks: &dyn TaskLayer) {
-        let (times, tape) = (self.page.times(), self.tape.get());
-        if let Some(tape) = tape {
-            tape.begin_timers(self.agenda.ready.borrow().len());
-        }
-        self.feed_timers_at(now, tasks, |deadline, queued| {
-            times.inspect(|times| times.add_lateness(now - deadline));
-            tape.inspect(|tape| tape.add_deadline(queued, deadline));
-        });
-    }
-
-    /// Feeds the timers that are due at `now`. Passes the deadline of each, and then the length of
-    /// the ready deque, to `fed`.
-    // Inlined always: a test for instruments in the loop costs each timer 10 instructions.
-    #[inline(always)]
-    fn feed_timers_at(&self, now: u64, tasks: &dyn TaskLayer, mut fed: impl FnMut(u64, usize)) {
-        let mut ready = self.agenda.ready.borrow_mut();
-        let mut internal = InternalTimers::default();
-        let count = self.timers.borrow_mut().feed(now, |key, deadline| {
-            match key.is_task_layer() {
-                true if key.is_internal() => return internal.add(key),
-                true => tasks.feed_timer(key, &mut ready),
-                false => ready.feed(key, Readiness::empty()),
-            }
-            fed(deadline, ready.len());
-        });
-        drop(ready);
+        };
         #[cfg(feature = "tracing")]
         tasks.record_timers();
         match internal == InternalTimers::default() {
             true => self.page.timers_run.add(count),
             false => self.end_internal_timers(&internal, now, tasks, count),
         }
+    }
+
+    /// Feeds the timers that are due, and notes their deadlines.
+    #[cold]
+    fn feed_timers_instrumented(&self, now: u64, tasks: &dyn TaskLayer) -> (u64, InternalTimers) {
+        let times = self.page.times();
+        let queued = self.agenda.ready.borrow().len();
+        let mut deadlines = self.tape.get().map(|tape| tape.begin_timers(queued));
+        self.feed_timers_at(now, tasks, |deadline, has_fed| {
+            if let Some(times) = times {
+                times.add_lateness(now - deadline);
+            }
+            if has_fed && let Some(deadlines) = &mut deadlines {
+                deadlines.push(deadline);
+            }
+        })
+    }
+
+    /// Feeds the timers that are due at `now`. Returns their number, and those that are the loop's
+    /// own. Passes the deadline of each other one to `note`, and true if it has fed a key.
+    // Inlined always: a test for instruments in the loop costs each timer 10 instructions.
+    #[inline(always)]
+    fn feed_timers_at(
+        &self,
+        now: u64,
+        tasks: &dyn TaskLayer,
+        mut note: impl FnMut(u64, bool),
+    ) -> (u64, InternalTimers) {
+        let mut ready = self.agenda.ready.borrow_mut();
+        let mut internal = InternalTimers::default();
+        let count = self.timers.borrow_mut().feed(now, |key, deadline| {
+            let has_fed = match key.is_task_layer() {
+                true if key.is_internal() => return internal.add(key),
+                true => tasks.feed_timer(key, &mut ready),
+                false => {
+                    ready.feed(key, Readiness::empty());
+                    true
+                }
+            };
+            note(deadline, has_fed);
+        });
+        (count, internal)
     }
 
     /// Ends a feed of `count` timers, `due` of which are the loop's own.

@@ -3,7 +3,7 @@
 use std::panic::Location;
 
 use super::loop_core::LoopCore;
-use super::report::{Report, ReportKind};
+use super::report::{Origin, Report, ReportKind};
 use super::source::Source;
 use super::{EventLoop, LoopHandle};
 use crate::error::Error;
@@ -68,42 +68,89 @@ impl LoopCore {
 }
 
 impl<S> EventLoop<S> {
+    /// Ends a run for the instruments that are on.
+    #[inline]
+    pub(crate) fn end_run(&self) {
+        if self.core.is_instrumented.get() {
+            self.end_instrumented_run();
+        }
+    }
+
     /// Records that a run ends, so that the last turn does not seem to continue.
-    pub(crate) fn record_end_of_run(&self) {
+    #[cold]
+    #[inline(never)]
+    fn end_instrumented_run(&self) {
+        self.lap.set(None);
         // A forked child shares the memory of its parent's tape, and a run there ends at once.
         if self.core.tape.get().is_some() && !self.core.is_forked() {
             self.core.record_loop(self.core.timeline.turn_nanos(), Start::LOOP);
         }
     }
 
-    /// Records that the callback or the task of `ready` begins to run.
-    #[inline(always)]
-    pub(super) fn record_turn(&self, tape: &Recording, ready: Ready, time: u64) {
-        let start = match ready.key {
-            key if key.is_callback() => self.start_of_callback(tape, key, time),
-            key if key.is_soon() => self.start_of_soon(tape, key),
-            Key::INBOX => self.start_of_message(tape),
-            _ => self.start_of_task(tape, ready, time),
-        };
-        if let Some(start) = start {
-            tape.begin(time, self.core.agenda.ready.borrow().len(), start);
+    /// Removes the record of a turn in which nothing ran.
+    #[cold]
+    pub(super) fn take_back_turn(&self, recorded: u64) {
+        if let Some(tape) = self.core.tape.get() {
+            tape.take_back(recorded);
         }
     }
 
-    fn start_of_message(&self, tape: &Recording) -> Option<Start> {
-        let location = self.handle.shared.messages.borrow().location()?;
-        let place = tape.place(location);
-        Some(Start { kind: TurnKind::Soon, id: TurnId::NONE, place, cause: Reason::THREAD })
+    /// Returns the tape, if there is one, for a turn that begins at `time`.
+    #[inline(always)]
+    fn tape_at(&self, time: Option<u64>) -> Option<(&Recording, u64)> {
+        self.core.tape.get().zip(time)
     }
 
     #[inline(always)]
-    fn start_of_soon(&self, tape: &Recording, key: Key) -> Option<Start> {
-        let location = self.handle.shared.soon.borrow().next_location()?;
+    fn begin_turn(&self, tape: &Recording, time: u64, start: Start) {
+        tape.begin(time, self.core.agenda.ready.borrow().len(), start);
+    }
+
+    /// Records that the oldest message begins to run.
+    #[inline(always)]
+    pub(super) fn record_message(&self, location: &'static Location<'static>, time: Option<u64>) {
+        let Some((tape, time)) = self.tape_at(time) else { return };
+        let (kind, place) = (TurnKind::Soon, tape.place(location));
+        let start = Start { kind, id: TurnId::NONE, place, cause: Reason::THREAD };
+        self.begin_turn(tape, time, start);
+    }
+
+    /// Records that a closure of `call_soon` begins to run.
+    #[inline(always)]
+    pub(super) fn record_soon(
+        &self,
+        key: Key,
+        location: &'static Location<'static>,
+        time: Option<u64>,
+    ) {
+        let Some((tape, time)) = self.tape_at(time) else { return };
         let (place, cause) = (self.place_of(tape, key, location), self.by_turn(tape));
-        Some(Start { kind: TurnKind::Soon, id: TurnId::of(key), place, cause })
+        let start = Start { kind: TurnKind::Soon, id: TurnId::of(key), place, cause };
+        self.begin_turn(tape, time, start);
     }
 
+    /// Records that the callback `key` begins to run.
     #[inline(always)]
+    pub(super) fn record_callback(&self, key: Key, origin: Origin, time: Option<u64>) {
+        let Some((tape, time)) = self.tape_at(time) else { return };
+        let (kind, id) = (origin.source.counter().kind(), TurnId::of(key));
+        let cause = self.cause_of_callback(tape, origin.source, time);
+        let start = Start { kind, id, place: self.place_of(tape, key, origin.location), cause };
+        self.begin_turn(tape, time, start);
+    }
+
+    /// Records that the task of `ready` begins to run, if there is one.
+    #[inline(always)]
+    pub(super) fn record_task(&self, ready: Ready, time: Option<u64>) {
+        if let Some((tape, time)) = self.tape_at(time)
+            && let Some(start) = self.start_of_task(tape, ready, time)
+        {
+            self.begin_turn(tape, time, start);
+        }
+    }
+
+    // Never inlined: several copies of the code record tasks.
+    #[inline(never)]
     fn start_of_task(&self, tape: &Recording, ready: Ready, time: u64) -> Option<Start> {
         let tasks = &self.handle.shared.tasks;
         let (task, location, name) = tasks.origin_of(ready)?;
@@ -122,16 +169,12 @@ impl<S> EventLoop<S> {
     }
 
     #[inline(always)]
-    fn start_of_callback(&self, tape: &Recording, key: Key, time: u64) -> Option<Start> {
-        let mut callbacks = self.handle.shared.callbacks.borrow_mut();
-        let entry = callbacks.get(key)?;
-        let (source, location) = (entry.source, entry.location);
-        drop(callbacks);
+    fn cause_of_callback(&self, tape: &Recording, source: Source, time: u64) -> Reason {
         let fd = |watcher| match self.by_turn(tape) {
             Reason::LOOP => Reason::fd(self.core.watchers.borrow().fd_of(watcher)),
             by_turn => by_turn,
         };
-        let cause = match source {
+        match source {
             Source::Soon => self.by_turn(tape),
             Source::Timer(_)
             | Source::Interval(_)
@@ -143,9 +186,7 @@ impl<S> EventLoop<S> {
             Source::Signal(_) => Reason::SIGNAL,
             Source::Child(_) => Reason::CHILD,
             Source::Hook(_) => Reason::LOOP,
-        };
-        let place = self.place_of(tape, key, location);
-        Some(Start { kind: source.counter().kind(), id: TurnId::of(key), place, cause })
+        }
     }
 
     #[inline(always)]

@@ -6,6 +6,7 @@
 
 use std::panic::Location;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::LoopHandle;
 use super::callback::{Callback, Repeating, Replacement};
@@ -13,6 +14,7 @@ use super::report::{Origin, Report, ReportKind, internal};
 use super::source::Source;
 use crate::error::Error;
 use crate::handle::{Handle, Key};
+use crate::ready::Ready;
 
 impl<S> LoopHandle<S> {
     /// Reserves a slot for a callback that needs its key before it can be created.
@@ -63,6 +65,23 @@ impl<S> LoopHandle<S> {
             true => self.shared.tasks.report_of(key, error),
             false => self.origin_of(key).map(|origin| origin.report(error, self.name_of(key))),
         }
+    }
+
+    /// Returns a report that the callback or the task of a ready key took longer than `limit`.
+    #[cold]
+    pub(super) fn report_of_next(&self, ready: Ready, limit: Duration) -> Option<Box<Report>> {
+        let (key, error) = (ready.key, Error::Slow(limit));
+        let report = match self.shared.messages.borrow().location() {
+            Some(location) if key == Key::INBOX => {
+                Some(Origin { source: Source::Soon, location }.report(error, None))
+            }
+            _ if key.is_task_layer() => {
+                let (_, location, name) = self.shared.tasks.origin_of(ready)?;
+                Some(Report { kind: ReportKind::Task, error, location, name })
+            }
+            _ => self.report_of(key, error),
+        };
+        report.map(Box::new)
     }
 
     /// Removes a registration from every table and drops it. Returns false if it has ended before.

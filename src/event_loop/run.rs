@@ -159,7 +159,7 @@ impl<S> EventLoop<S> {
     // Around a run rather than around each tick, which would cost every tick.
     pub(crate) fn contained<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let ran = catch_unwind(AssertUnwindSafe(|| run(self)));
-        self.record_end_of_run();
+        self.end_run();
         ran.unwrap_or_else(|payload| Err(self.unwound(payload)))
     }
 

@@ -30,8 +30,8 @@ pub(crate) trait TaskLayer {
     fn dispatch_traced(&self, ready: Ready) -> bool;
     /// Returns true if `key` is that of a watched fd.
     fn is_watching(&self, key: Key) -> bool;
-    /// Feeds `key` at its deadline.
-    fn feed_timer(&self, key: Key, ready: &mut ReadyDeque);
+    /// Feeds `key` at its deadline. Returns false if it is in the ready deque already.
+    fn feed_timer(&self, key: Key, ready: &mut ReadyDeque) -> bool;
     /// Records the wakes of the timers that were fed, when nothing is borrowed.
     #[cfg(feature = "tracing")]
     fn record_timers(&self);
@@ -78,6 +78,7 @@ pub(crate) trait TaskLayer {
 pub(crate) struct RunGuard(Rc<dyn TaskLayer>);
 
 impl RunGuard {
+    #[inline]
     pub(crate) fn enter(tasks: &Rc<dyn TaskLayer>) -> RunGuard {
         tasks.clone().enter();
         RunGuard(tasks.clone())
@@ -85,6 +86,7 @@ impl RunGuard {
 }
 
 impl Drop for RunGuard {
+    #[inline]
     fn drop(&mut self) {
         self.0.leave();
     }

@@ -149,7 +149,9 @@ impl<S> EventLoop<S> {
 
     fn end_tick_timed(&self) {
         if let Some(times) = self.core.page.times() {
-            times.end_tick(self.take_lap());
+            let ended = self.take_lap();
+            times.end_tick(ended);
+            self.lap.set(Some(ended)); // The call of the selector in the next tick begins now.
         }
     }
 
@@ -173,6 +175,7 @@ impl<S> EventLoop<S> {
         if self.events.is_empty() && !core.saw_unknown_key() {
             return Ok(());
         }
+        core.page.add_events(self.events.len());
         let mut ready = core.agenda.ready.borrow_mut();
         let FeedResult { wakeups, unknown_tokens } =
             core.watchers.borrow().feed(&self.events, &mut ready, &core.page);
@@ -310,9 +313,9 @@ impl<S> EventLoop<S> {
         if INSTRUMENTED && let Some(tape) = self.core.tape.get() {
             tape.begin_batch();
         }
-        let is_only_recorded = INSTRUMENTED && self.is_only_recorded();
+        let is_only_clocked = INSTRUMENTED && self.is_only_clocked();
         let queued = self.batch.len();
-        self.core.page.begin_batch(self.events.len(), queued);
+        self.core.page.begin_batch(queued);
         let mut missed = 0;
         let process = self.core.process.get();
         let guard = CallGuard(self);
@@ -320,7 +323,7 @@ impl<S> EventLoop<S> {
         while let Some(ready) = el.batch.pop() {
             let has_run = match INSTRUMENTED {
                 false => el.dispatch(ready),
-                true if is_only_recorded => el.dispatch_recorded(ready),
+                true if is_only_clocked => el.dispatch_clocked(ready),
                 true => el.dispatch_instrumented(ready),
             };
             // Most entries run, so the others are counted.

@@ -104,11 +104,15 @@ impl Page {
         tick.is_multiple_of(TICKS_PER_UPDATE)
     }
 
-    /// Adds the numbers of a tick before its batch, which may not return: the events of the
-    /// selector, and the entries of the ready deque.
+    /// Counts the events that the selector has returned.
     #[inline]
-    pub(crate) fn begin_batch(&self, events: usize, ready: usize) {
+    pub(crate) fn add_events(&self, events: usize) {
         self.events.add(events as u64);
+    }
+
+    /// Notes the entries of the ready deque before a batch, which may not return.
+    #[inline]
+    pub(crate) fn begin_batch(&self, ready: usize) {
         if ready as u64 > self.ready_peak.get() {
             self.ready_peak.set(ready as u64);
         }
@@ -199,9 +203,10 @@ impl Times {
     }
 
     /// Ends a call of a callback.
-    pub(crate) fn add_call(&self, began: u64, took: u64) {
+    #[inline]
+    pub(crate) fn add_call(&self, began: u64, ended: u64) {
         self.delays.add(began.saturating_sub(self.awake_since.get()));
-        self.calls.add(took);
+        self.calls.add(ended.saturating_sub(began));
     }
 
     pub(crate) fn add_lateness(&self, nanos: u64) {

@@ -76,12 +76,6 @@ impl<C> SoonQueue<C> {
         self.entry(key)?.take()
     }
 
-    /// Returns the place where the front closure was queued, or `None` if it was cancelled.
-    #[inline]
-    pub(crate) fn next_location(&self) -> Option<&'static Location<'static>> {
-        self.entries.front()?.as_ref().map(|(_, location)| *location)
-    }
-
     /// Returns the place where a closure was queued that has not run.
     pub(crate) fn location(&mut self, key: Key) -> Option<&'static Location<'static>> {
         self.entry(key)?.as_ref().map(|(_, location)| *location)

@@ -3,7 +3,7 @@
 //! Entries keep their size. Each turn notes the length of the deque when it begins, so the entries
 //! from there up to the note of the next turn are its own.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::mem;
 
 /// Stands for the sources of a tick, in place of a turn number.
@@ -21,7 +21,26 @@ pub(super) struct Causes {
     /// The end of the entries with the cause that was found last, and this cause. In cells, because
     /// the entries of a turn are often many.
     found: Cell<(usize, u64)>,
+    /// The latest note about the ready deque, or [`NONE`]. It joins the others when a note about
+    /// another position follows: most turns feed nothing, and replace it.
+    latest: Cell<Note>,
     notes: RefCell<BothNotes>,
+}
+
+/// Position from which on entries were fed, and the turn that has fed them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Note {
+    from: u32,
+    by: u64,
+}
+
+/// No note. A ready deque is shorter.
+const NONE: Note = Note { from: u32::MAX, by: UNKNOWN };
+
+impl Default for Note {
+    fn default() -> Note {
+        NONE
+    }
 }
 
 #[derive(Debug, Default)]
@@ -34,8 +53,7 @@ struct BothNotes {
 
 #[derive(Debug, Default)]
 struct Notes {
-    /// Position from which on entries were fed, and the turn that has fed them.
-    turns: Vec<(u32, u64)>,
+    turns: Vec<Note>,
     /// Position of the first timer that the tick has fed.
     timers: usize,
     /// Deadlines of these timers, in nanoseconds since the start of the loop.
@@ -53,15 +71,23 @@ impl Causes {
     /// Notes that entries of the ready deque from `queued` on are fed by the turn `by`.
     #[inline(always)]
     pub(super) fn mark(&self, queued: usize, by: u64) {
-        let (queued, turns) = (queued as u32, &mut self.notes.borrow_mut().ready.turns);
-        match turns.last_mut() {
-            Some(last) if last.0 == queued => last.1 = by, // The turn before has fed nothing.
-            _ => turns.push((queued, by)),
+        let from = queued as u32;
+        if self.latest.get().from != from {
+            self.keep_latest();
+        }
+        self.latest.set(Note { from, by });
+    }
+
+    fn keep_latest(&self) {
+        let latest = self.latest.replace(NONE);
+        if latest != NONE {
+            self.notes.borrow_mut().ready.turns.push(latest);
         }
     }
 
     /// Begins a batch: the ready deque has become the batch, and is empty.
     pub(super) fn begin_batch(&self) {
+        self.keep_latest();
         let BothNotes { ready, batch, found } = &mut *self.notes.borrow_mut();
         mem::swap(ready, batch);
         ready.clear();
@@ -69,17 +95,12 @@ impl Causes {
         self.found.take();
     }
 
-    /// Notes that the timers of a tick are fed next, into a ready deque of `queued` keys.
-    pub(super) fn begin_timers(&self, queued: usize) {
-        self.notes.borrow_mut().ready.timers = queued;
-    }
-
-    /// Notes that a timer was due. It has fed a key if the ready deque has one key more.
-    pub(super) fn add_deadline(&self, queued: usize, deadline: u64) {
-        let ready = &mut self.notes.borrow_mut().ready;
-        if queued == ready.timers + ready.deadlines.len() + 1 {
-            ready.deadlines.push(deadline);
-        }
+    /// Notes that the timers of a tick are fed next, into a ready deque of `queued` keys. Returns
+    /// the list of the deadlines of those that feed a key.
+    pub(super) fn begin_timers(&self, queued: usize) -> RefMut<'_, Vec<u64>> {
+        let mut notes = self.notes.borrow_mut();
+        notes.ready.timers = queued;
+        RefMut::map(notes, |notes| &mut notes.ready.deadlines)
     }
 
     /// Returns the turn that has fed the entry of the batch at `position`, or one of the constants.
@@ -94,15 +115,15 @@ impl Causes {
     fn find(&self, position: usize) -> u64 {
         let BothNotes { batch: Notes { turns, .. }, found, .. } = &mut *self.notes.borrow_mut();
         let mut next = turns.get(*found + 1);
-        while next.is_some_and(|next| next.0 as usize <= position) {
+        while next.is_some_and(|next| next.from as usize <= position) {
             *found += 1;
             next = turns.get(*found + 1);
         }
         let (end, by) = match turns.get(*found) {
-            Some((from, by)) if *from as usize <= position => {
-                (next.map_or(usize::MAX, |next| next.0 as usize), *by)
+            Some(note) if note.from as usize <= position => {
+                (next.map_or(usize::MAX, |next| next.from as usize), note.by)
             }
-            Some((from, _)) => (*from as usize, UNKNOWN),
+            Some(note) => (note.from as usize, UNKNOWN),
             None => (usize::MAX, UNKNOWN),
         };
         self.found.set((end, by));
@@ -124,6 +145,7 @@ impl Causes {
         batch.clear();
         *found = 0;
         self.found.take();
+        self.latest.take();
     }
 }
 
@@ -135,8 +157,7 @@ mod tests {
     fn each_entry_has_the_turn_before_it() {
         let causes = Causes::default();
         causes.mark(0, BY_SOURCES);
-        causes.begin_timers(1);
-        causes.add_deadline(2, 70);
+        causes.begin_timers(1).push(70);
         causes.mark(2, 5);
         causes.mark(2, 6); // Turn 5 has fed nothing.
         causes.mark(4, 7);

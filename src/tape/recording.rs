@@ -1,6 +1,6 @@
 //! The writer of a tape, on the loop's thread.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -239,14 +239,10 @@ impl Recording {
         self.causes.begin_batch();
     }
 
-    /// Notes that the timers of a tick are fed next, into a ready deque of `queued` keys.
-    pub(crate) fn begin_timers(&self, queued: usize) {
-        self.causes.begin_timers(queued);
-    }
-
-    /// Notes that a timer was due. It has fed a key if the ready deque has one key more.
-    pub(crate) fn add_deadline(&self, queued: usize, deadline: u64) {
-        self.causes.add_deadline(queued, deadline);
+    /// Notes that the timers of a tick are fed next, into a ready deque of `queued` keys. Returns
+    /// the list of the deadlines of those that feed a key.
+    pub(crate) fn begin_timers(&self, queued: usize) -> RefMut<'_, Vec<u64>> {
+        self.causes.begin_timers(queued)
     }
 
     /// Forgets the causes of what is queued, after a batch that was interrupted.

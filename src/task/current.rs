@@ -49,11 +49,21 @@ fn find_idle(loop_id: u32) -> Option<Rc<Tasks>> {
     found.ok().flatten()
 }
 
-/// Makes `tasks` the running loop. Returns the one that ran before.
+/// Makes `tasks` the running loop, which holds the one that ran before.
 #[inline]
-pub(super) fn enter(tasks: Option<Rc<Tasks>>) -> Option<Rc<Tasks>> {
+pub(super) fn enter(tasks: Rc<Tasks>) {
     // Without thread-locals the thread is ending, and every loop of it with it.
-    RUNNING.try_with(|running| running.replace(tasks)).ok().flatten()
+    let _ = RUNNING.try_with(|running| {
+        let mut running = running.borrow_mut();
+        tasks.set_outer_loop(running.take());
+        *running = Some(tasks);
+    });
+}
+
+/// Makes the loop that ran before `tasks` the running one again. Returns `tasks`.
+#[inline]
+pub(super) fn leave(tasks: &Tasks) -> Option<Rc<Tasks>> {
+    RUNNING.try_with(|running| running.replace(tasks.take_outer_loop())).ok().flatten()
 }
 
 /// Adds a new loop to those of this thread.

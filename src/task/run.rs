@@ -46,7 +46,7 @@ impl<S> EventLoop<S> {
         // A panic of a callback follows the policy; a panic of the future belongs to the caller.
         let is_polled = Cell::new(false);
         let ran = catch_unwind(AssertUnwindSafe(|| self.run_main(&main, future, &is_polled)));
-        self.record_end_of_run();
+        self.end_run();
         ran.unwrap_or_else(|payload| match is_polled.get() {
             true => resume_unwind(payload), // The future belongs to the caller.
             false => Err(self.unwound(payload)),

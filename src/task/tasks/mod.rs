@@ -129,6 +129,14 @@ impl Tasks {
         }
     }
 
+    pub(super) fn set_outer_loop(&self, outer: Option<Rc<Tasks>>) {
+        self.outer_loop.set(outer);
+    }
+
+    pub(super) fn take_outer_loop(&self) -> Option<Rc<Tasks>> {
+        self.outer_loop.take()
+    }
+
     #[inline]
     pub(crate) fn loop_id(&self) -> u32 {
         self.core.loop_id

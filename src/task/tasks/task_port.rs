@@ -55,14 +55,17 @@ impl Tasks {
 
 impl TaskLayer for Tasks {
     fn enter(self: Rc<Tasks>) {
-        let tasks = self.clone();
-        tasks.outer_is_recorded.set(awaits::pause());
-        tasks.outer_loop.set(current::enter(Some(self)));
+        if awaits::pause() {
+            self.outer_is_recorded.set(true);
+        }
+        current::enter(self);
     }
 
     fn leave(&self) {
-        drop(current::enter(self.outer_loop.take()));
-        awaits::resume(self.outer_is_recorded.get());
+        drop(current::leave(self));
+        if self.outer_is_recorded.take() {
+            awaits::resume();
+        }
     }
 
     #[inline]
@@ -96,12 +99,14 @@ impl TaskLayer for Tasks {
         KeyKind::of(key) == KeyKind::Io && self.io_readiness(key).is_some()
     }
 
-    fn feed_timer(&self, key: Key, ready: &mut ReadyDeque) {
-        if KeyKind::of(key) != KeyKind::Task || self.mark_queued(key) {
+    fn feed_timer(&self, key: Key, ready: &mut ReadyDeque) -> bool {
+        let feeds = KeyKind::of(key) != KeyKind::Task || self.mark_queued(key);
+        if feeds {
             ready.feed(key, Readiness::empty());
         }
         #[cfg(feature = "tracing")]
         self.note_timer(key);
+        feeds
     }
 
     #[cfg(feature = "tracing")]

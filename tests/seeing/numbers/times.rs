@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mainspring::testing::SimClock;
-use mainspring::{Clock, EventLoop, SelectorKind};
+use mainspring::{Clock, EventLoop, LoopHandle, SelectorKind};
 
 use crate::support::{on_every_selector, simulated_builder};
 
@@ -86,6 +86,26 @@ fn n3_no_clock_is_read_without_measuring() {
             reads.get()
         });
         assert_eq!(reads, [0, 13], "one for each callback, three for a tick");
+    });
+}
+
+#[test]
+fn n3_the_end_of_a_tick_is_the_begin_of_the_next_one() {
+    on_every_selector(|kind| {
+        let reads = Rc::new(Cell::new(0));
+        let builder = EventLoop::builder().selector(kind).clock(Counted(reads.clone()));
+        let mut el = builder.measure(true).debug(false).build_with(0).unwrap();
+        fn link(el: &LoopHandle<u64>, ran: &mut u64) {
+            *ran += 1;
+            if *ran < 10 {
+                el.call_soon(link);
+            }
+        }
+        el.call_soon(link);
+        reads.set(0);
+        el.run().unwrap();
+        assert_eq!(el.metrics().call_durations().count(), 10);
+        assert_eq!(reads.get(), 1 + 3 * 10, "the selector's end, and both ends of the callback");
     });
 }
 
