@@ -6,11 +6,17 @@
 //! * `ring`: a tape in memory;
 //! * `black box`: a tape in a file, in /dev/shm if it exists.
 //!
-//! The echo server runs in a separate process on one core, the load generator on another one; its
-//! cells are `size x connections`. The other operations run in this process: a `call_soon` in
-//! batches of a thousand, a `call_soon` that queues the next one, timers that are due at once.
-//! The modes take turns. `more` is the difference of the best rounds of the mode and of `off`, and
-//! then the median of the differences round by round.
+//! The echo servers run in processes of their own on one core, the load generator on another one;
+//! the cells are `size x connections`. The modes take turns in short slices, so what else runs on
+//! the machine disturbs all of them alike. The difference of a mode and of `off` is taken slice by
+//! slice; its median in the life of the servers is a figure, because their memory has another layout
+//! in each life. Of these figures the table has the median, and its 95 % interval by the sign test.
+//! `off again` is a second server of the mode `off`: the error of the method.
+//!
+//! The other operations run in this process: a `call_soon` in batches of a thousand, a `call_soon`
+//! that queues the next one, timers that are due at once. The modes take turns. `more` is the
+//! difference of the best rounds of the mode and of `off`, and then the median of the differences
+//! round by round.
 
 mod raw;
 mod support;
@@ -20,7 +26,7 @@ use std::time::Duration;
 use std::{env, fs, process};
 
 use mainspring::{EventLoop, LoopHandle, Recorder};
-use support::figures::{Spread, figure};
+use support::figures::{Spread, figure, interval_of_median, median};
 use support::load::Load;
 use support::options::{Effort, Options};
 use support::run;
@@ -28,6 +34,12 @@ use support::server::{Server, serve_on};
 use support::table::Table;
 
 const MODES: [&str; 4] = ["off", "measure", "ring", "black box"];
+
+/// The modes of the echo servers.
+const SERVERS: [&str; 5] = ["off", "measure", "ring", "black box", "off again"];
+
+/// Requests of a slice.
+const SLICE: usize = 1000;
 
 fn main() {
     run("seeing", run_bench, |words, _| serve_on(new_loop(mode_of(words), ())));
@@ -39,7 +51,7 @@ fn mode_of(words: &[String]) -> usize {
 
 fn new_loop<S>(mode: usize, state: S) -> EventLoop<S> {
     let builder = EventLoop::builder();
-    let builder = match MODES[mode] {
+    let builder = match SERVERS[mode] {
         "measure" => builder.measure(true),
         "ring" => builder.record(Recorder::ring(1 << 16)),
         "black box" => builder.record(Recorder::black_box(tape_file(process::id()))),
@@ -55,15 +67,13 @@ fn tape_file(process: u32) -> PathBuf {
 }
 
 fn run_bench(options: &Options) {
+    for cell in options.cells(&[&[64, 5]], &[&[64, 50]], &[&[64, 1], &[64, 50], &[64, 1000]]) {
+        echo_table(options, &cell);
+    }
     let mut heading = vec!["ns CPU"];
     heading.extend(MODES);
     heading.extend(["measure: more", "ring: more", "black box: more"]);
     let mut table = Table::new(&heading);
-    for cell in options.cells(&[&[64, 5]], &[&[64, 50]], &[&[64, 1], &[64, 50], &[64, 1000]]) {
-        let name = format!("echo {}x{}", cell[0], cell[1]);
-        options.progress(&name);
-        row(&mut table, name, &echo(options, &cell));
-    }
     type Work = fn(usize, u64) -> f64;
     let works: [(&str, Work); 3] = [("batch", batch), ("chain", chain), ("timers", timers)];
     let amount = if options.effort == Effort::Smoke { 1000 } else { 500_000 };
@@ -88,26 +98,65 @@ fn row(table: &mut Table, name: String, rounds: &[[f64; 4]]) {
     table.row([name].into_iter().chain((0..4).map(all)).chain((1..4).map(more)));
 }
 
-/// Returns the CPU nanoseconds of the server for a request, for each round and mode.
-fn echo(options: &Options, cell: &[usize]) -> Vec<[f64; 4]> {
-    let mut servers = [0, 1, 2, 3].map(|mode| {
+/// Prints what each mode costs an echo more than `off`, in nanoseconds and in per cent.
+fn echo_table(options: &Options, cell: &[usize]) {
+    let name = format!("echo {}x{}", cell[0], cell[1]);
+    let life = |number| {
+        options.progress(&format!("{name}, life {number}"));
+        echo(options, cell)
+    };
+    let lives: Vec<Vec<[f64; 5]>> = (0..options.rounds).map(life).collect();
+    let cost = |slices: &[[f64; 5]], mode: usize| median(slices.iter().map(|slice| slice[mode]));
+    let mut table =
+        Table::new(&[&name, "ns CPU", "more", "95 % interval", "more, %", "95 % interval"]);
+    for (mode, name) in SERVERS.iter().enumerate() {
+        let more = |slices: &Vec<[f64; 5]>| median(slices.iter().map(|it| it[mode] - it[0]));
+        let nanos: Vec<f64> = lives.iter().map(more).collect();
+        let part = lives.iter().map(|slices| 100.0 * more(slices) / cost(slices, 0));
+        let all = median(lives.iter().map(|slices| cost(slices, mode)));
+        let [nanos, part] = [nanos, part.collect()].map(|figures: Vec<f64>| {
+            let (least, greatest) = interval_of_median(figures.iter().copied());
+            [format!("{:.2}", median(figures)), format!("{least:.2}..{greatest:.2}")]
+        });
+        table.row([(*name).to_owned(), figure(all)].into_iter().chain(nanos).chain(part));
+    }
+    table.print(options);
+}
+
+/// Returns the CPU nanoseconds of the servers for a request, for each slice and mode of their life.
+fn echo(options: &Options, cell: &[usize]) -> Vec<[f64; 5]> {
+    let mut servers = [0, 1, 2, 3, 4].map(|mode: usize| {
         let server = Server::start_with(&["serve", &mode.to_string()]);
         let load = Load::connect(server.address(), cell[1], cell[0]).expect("the server accepts");
         (server, load)
     });
-    let requests = if options.effort == Effort::Smoke { 50 } else { 40_000.max(cell[1] * 20) };
+    let (slices, requests) = match options.effort {
+        Effort::Smoke => (1, 50),
+        Effort::Short => (200, SLICE),
+        Effort::Full => (1000, SLICE),
+    };
     let mut cost = |mode: usize| {
         let (server, load) = &mut servers[mode];
         let before = server.cpu();
         load.run(requests).expect("the server serves");
         (server.cpu() - before).as_nanos() as f64 / requests as f64
     };
-    let _warm_up = [0, 1, 2, 3].map(&mut cost);
-    let rounds = (0..options.rounds).map(|_| [0, 1, 2, 3].map(&mut cost)).collect();
+    let mut slice = |number: usize| {
+        let mut costs = [0.0; 5];
+        // Forward and back, beginning with each mode equally often.
+        let order = if number.is_multiple_of(2) { [0, 1, 2, 3, 4] } else { [4, 3, 2, 1, 0] };
+        for place in 0..5 {
+            let mode = order[(number / 2 + place) % 5];
+            costs[mode] = cost(mode);
+        }
+        costs
+    };
+    let _warm_up = slice(0);
+    let costs = (0..slices).map(&mut slice).collect();
     for (server, _) in &servers {
         let _ = fs::remove_file(tape_file(server.process));
     }
-    rounds
+    costs
 }
 
 fn per_unit<S>(el: &mut EventLoop<S>, count: u64, work: impl FnOnce(&mut EventLoop<S>)) -> f64 {

@@ -32,6 +32,23 @@ impl fmt::Display for Spread {
     }
 }
 
+/// Returns the interval that contains the true median with 95 % confidence, by the sign test, which
+/// assumes no distribution. With fewer than six figures it is their whole range.
+pub fn interval_of_median(figures: impl IntoIterator<Item = f64>) -> (f64, f64) {
+    let mut sorted: Vec<f64> = figures.into_iter().collect();
+    sorted.sort_by(f64::total_cmp);
+    let count = sorted.len();
+    // Probability that `below` figures or fewer are below the median: a sum of binomials.
+    let (mut term, mut sum, mut below) = (0.5_f64.powi(count as i32), 0.0, 0);
+    while sum + term <= 0.025 {
+        sum += term;
+        below += 1;
+        term *= (count + 1 - below) as f64 / below as f64;
+    }
+    let first = below.saturating_sub(1);
+    (sorted[first], sorted[count - 1 - first])
+}
+
 /// Figures of pairs of rounds: raw, mainspring.
 #[derive(Debug)]
 pub struct Pairs(pub Vec<[f64; 2]>);
