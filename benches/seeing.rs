@@ -6,12 +6,12 @@
 //! * `ring`: a tape in memory;
 //! * `black box`: a tape in a file, in /dev/shm if it exists.
 //!
-//! The echo servers run in processes of their own on one core, the load generator on another one;
-//! the cells are `size x connections`. The modes take turns in short slices, so what else runs on
-//! the machine disturbs all of them alike. The difference of a mode and of `off` is taken slice by
-//! slice; its median in the life of the servers is a figure, because their memory has another layout
-//! in each life. Of these figures the table has the median, and its 95 % interval by the sign test.
-//! `off again` is a second server of the mode `off`: the error of the method.
+//! The echo servers run in separate processes on one core, the load generator on another one; the
+//! cells are `size x connections`. The modes take turns in short slices, so other load of the
+//! machine disturbs all of them alike. The difference of a mode and of `off` is taken slice by
+//! slice. Its median in one life of the servers is a figure: in another life, their memory has
+//! another layout. The table has the median of these figures, and its 95 % interval by the sign
+//! test. `off again` is a second server of the mode `off`: the error of the method.
 //!
 //! The other operations run in this process: a `call_soon` in batches of a thousand, a `call_soon`
 //! that queues the next one, timers that are due at once. The modes take turns. `more` is the
