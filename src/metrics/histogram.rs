@@ -205,6 +205,9 @@ mod tests {
         let median = some.quantile(0.5).as_nanos();
         assert!((200..=250).contains(&median), "{median}");
         assert_eq!(some.quantile(1.0), some.max());
+        // The rank is rounded up: at least this fraction is not longer.
+        let three = histogram(&[1, 2, 3]);
+        assert_eq!([0.0, 0.3, 0.5, 0.7].map(|part| three.quantile(part).as_nanos()), [1, 1, 2, 3]);
         assert_eq!(some.buckets().map(|(_, count)| count).sum::<u64>(), 4);
         assert_eq!(Histogram::default().quantile(0.5), Duration::ZERO);
     }

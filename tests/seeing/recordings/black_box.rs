@@ -1,8 +1,9 @@
 //! The tape in a file (docs/contract.md, R3, R4, R6).
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +13,10 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, LoopHandle, Recorder, ReportKind, Tape, TurnKind, yield_now};
+use mainspring::{
+    EventLoop, EventLoopBuilder, LoopHandle, Recorder, ReportKind, Tape, TurnKind, yield_now,
+};
+use mainspring_sys::environment::is_privileged;
 use mainspring_sys::shared_map::SharedMap;
 
 use super::{callbacks, recorded};
@@ -165,6 +169,56 @@ fn r4_a_recorder_that_fails_is_a_report() {
     });
 }
 
+const PRIVILEGED: &str = "MAINSPRING_TEST_PRIVILEGED_TAPE";
+
+/// Builds loops in a process with the rights of another user. Prints what they have recorded.
+fn be_privileged(path: &str) {
+    let next_fd = |builder: EventLoopBuilder| {
+        let _el = builder.build().unwrap();
+        File::open("/dev/null").unwrap().as_raw_fd()
+    };
+    let ring = EventLoop::builder().record(Recorder::ring(64));
+    let has_fd = next_fd(ring) != next_fd(EventLoop::builder());
+    let file = EventLoop::builder().record(Recorder::black_box(path));
+    let mut el = file.build_with(Vec::new()).unwrap();
+    el.set_exception_handler(|_, reports, report| reports.push(report.error.chain().to_string()));
+    el.call_soon(|_, _| {});
+    el.run().unwrap();
+    let (is_raised, reports, has_tape) = (is_privileged(), el.state(), el.tape().is_some());
+    println!("raised {is_raised}, descriptor {has_fd}, tape {has_tape}, {reports:?}");
+}
+
+/// Only the superuser can create a program that runs with other rights than its user.
+#[test]
+fn r4_a_set_user_id_program_has_no_tape_that_others_can_read() {
+    if let Ok(path) = std::env::var(PRIVILEGED) {
+        return be_privileged(&path);
+    }
+    let (tape, program) = (path("privileged"), path("program"));
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let may = chown(&program, Some(65_534), None).is_ok();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
+    let name = "recordings::black_box::r4_a_set_user_id_program_has_no_tape_that_others_can_read";
+    let mut command = Command::new(&program);
+    command.args(["--exact", name, "--nocapture"]).env(PRIVILEGED, &tape);
+    let output = loop {
+        match command.output() {
+            // A child of another test has a copy of the descriptor that wrote it.
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => thread::yield_now(),
+            output => break output.unwrap(),
+        }
+    };
+    fs::remove_file(&program).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    if !may || text.contains("raised false") {
+        _ = fs::remove_file(&tape);
+        return println!("skipped: programs cannot have the rights of another user");
+    }
+    assert!(text.contains("raised true, descriptor false, tape false, "), "{text}");
+    assert!(text.contains("a process with raised privileges does not record"), "{text}");
+    assert!(!tape.exists());
+}
+
 /// A path that is a folder by mistake is not moved away.
 #[test]
 fn r4_a_folder_stays_where_it_is() {
@@ -193,8 +247,9 @@ fn r3_a_tape_is_consistent_while_it_is_written() {
         let mut el = builder.record(Recorder::black_box(&path).turns(256)).build().unwrap();
         let own = path.clone();
         let reader = thread::spawn(move || {
-            let (mut read, mut are_right) = (0, true);
+            let (mut read, mut are_right, start) = (0, true, Instant::now());
             while read < 300 && are_right {
+                assert!(start.elapsed() < Duration::from_secs(60), "no turns within a minute");
                 let tape = Tape::open(&own).unwrap();
                 let turns = tape.turns();
                 are_right = turns.windows(2).all(|two| two[0].at <= two[1].at);
