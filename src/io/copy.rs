@@ -19,7 +19,7 @@ use crate::task::budget;
 /// While there is no input, the copy holds no buffer. While the writer is slow, it holds one [read
 /// buffer](crate::EventLoopBuilder::read_buffer), and reads nothing more.
 ///
-/// In one tick it moves at most 256 KiB, so other tasks and callbacks run in between.
+/// In one tick it begins no read after 256 KiB, so other tasks and callbacks run in between.
 ///
 /// # Cancel safety
 ///

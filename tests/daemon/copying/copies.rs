@@ -236,7 +236,8 @@ fn b3_an_endless_copy_starves_no_other_callback() {
         for _ in 0..50 {
             let before = *read.borrow();
             el.tick(Some(std::time::Duration::from_millis(1))).unwrap();
-            assert!(*read.borrow() - before <= 256 * 1024, "in one tick");
+            let moved = *read.borrow() - before;
+            assert!(moved < 256 * 1024 + READ_BUFFER, "{moved} bytes in one tick");
         }
         assert!(*read.borrow() > 40 * READ_BUFFER, "the copy goes on: {}", read.borrow());
         copying.cancel("enough");

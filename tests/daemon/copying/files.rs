@@ -154,7 +154,7 @@ fn b3_sending_a_file_starves_no_other_callback() {
             el.tick(None).unwrap();
             ticks += 1;
         }
-        // Each tick moves 256 KiB for each task at most.
-        assert!(ticks >= LARGE / (256 * 1024), "{ticks} ticks");
+        // In a tick no call of a task begins after 256 KiB, and a call moves less than that.
+        assert!(ticks >= LARGE / (512 * 1024), "{ticks} ticks");
     });
 }
