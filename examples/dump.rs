@@ -22,8 +22,11 @@ fn serve(demo: bool) -> Result<()> {
     el.dump_on(Signal::QUIT)?;
     el.spawn(session()).named("session of a client").detach();
     if demo {
-        el.call_later(Duration::from_millis(20), |_, ()| Ok(Signal::QUIT.raise()?));
-        el.call_later(Duration::from_millis(60), |el, ()| el.stop());
+        el.call_later(Duration::from_millis(20), |el, ()| {
+            Signal::QUIT.raise()?;
+            el.call_later(Duration::from_millis(40), |el, ()| el.stop());
+            Ok::<(), mainspring::Error>(())
+        });
     }
     el.run_forever()
 }

@@ -62,11 +62,12 @@ impl Context {
         let own = self.tick.saturating_duration_since(Instant::now());
         let limit = self.source.prepare().map_or(own, |limit| limit.min(own));
         let is_readable = sleep(&self.source.fd, limit)?;
-        if self.tick <= Instant::now() {
+        let stays = if self.source.check(is_readable) { self.source.dispatch()? } else { true };
+        while self.tick <= Instant::now() {
             println!("context: tick");
             self.tick += Context::TICK;
         }
-        if self.source.check(is_readable) { self.source.dispatch() } else { Ok(true) }
+        Ok(stays)
     }
 }
 
@@ -82,6 +83,7 @@ fn sleep(fd: &mainspring::PollFd, limit: Duration) -> io::Result<bool> {
 }
 
 fn run() -> mainspring::Result<()> {
+    let tick = Instant::now() + Context::TICK;
     let el = EventLoop::with_state(0)?;
     el.call_later(Duration::from_millis(50), |_, _| println!("source: the timer of 50 ms"));
     let remote = el.remote();
@@ -93,7 +95,6 @@ fn run() -> mainspring::Result<()> {
             })
         })
     });
-    let tick = Instant::now() + Context::TICK;
     let mut context = Context { source: LoopSource::new(el)?, tick };
     while context.iterate()? {}
     println!("context: the source is gone");

@@ -27,19 +27,20 @@ fn run(demo: bool) -> Result<()> {
         conn.write(data); // An echo, for the bytes.
         Ok(())
     })?;
-    el.call_every(Duration::from_millis(10), move |_, ()| {
+    let mut rounds = if demo { 10 } else { 100 };
+    el.call_every(Duration::from_millis(10), move |el, ()| {
         theirs.write_all(b"hello")?;
-        Ok::<(), mainspring::Error>(())
-    })?;
-    el.call_later(Duration::from_secs(1), |el, ()| el.stop());
-    if demo {
-        el.call_later(Duration::from_millis(100), move |el, ()| {
+        rounds -= 1;
+        if rounds > 0 {
+            return Ok(());
+        }
+        if demo {
             let page = fetch(address)?; // Blocks this loop, but not the one that serves.
             page.lines().filter(|line| !line.starts_with('#')).for_each(|line| println!("{line}"));
-            el.stop();
-            Ok::<(), mainspring::Error>(())
-        });
-    }
+        }
+        el.stop();
+        Ok::<(), mainspring::Error>(())
+    })?;
     el.run_forever()
 }
 

@@ -56,8 +56,11 @@ fn shut_down(el: &LoopHandle<Daemon>, daemon: &mut Daemon, signal: &str) {
 }
 
 fn raise_in_turn(el: &LoopHandle<Daemon>) {
-    for (turn, signal) in (1..).zip([Signal::HUP, Signal::USR1, Signal::INT, Signal::TERM]) {
-        el.call_later(turn * Duration::from_millis(20), move |_, _| Ok(signal.raise()?));
+    let turns: [&[Signal]; 3] = [&[Signal::HUP], &[Signal::USR1], &[Signal::INT, Signal::TERM]];
+    for (turn, signals) in (1..).zip(turns) {
+        el.call_later(turn * Duration::from_millis(20), move |_, _| {
+            signals.iter().try_for_each(|signal| Ok::<(), mainspring::Error>(signal.raise()?))
+        });
     }
 }
 

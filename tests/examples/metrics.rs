@@ -19,6 +19,8 @@ fn numbers_are_served_while_the_loop_is_blocked() {
     let bytes = ["received", "sent"].map(|word| number(&format!("mainspring_{word}_bytes_total")));
     assert!(bytes[0] >= 25.0 && bytes[0] == bytes[1], "echoes of five bytes: {stdout}");
     assert_eq!(number("mainspring_spurious_events_total"), 0.0, "{stdout}");
-    assert!(number("mainspring_idle_seconds_total") > number("mainspring_busy_seconds_total"));
+    for time in ["mainspring_idle_seconds_total", "mainspring_busy_seconds_total"] {
+        assert!(number(time) > 0.0, "{stdout}");
+    }
     assert!(number("mainspring_call_durations_seconds_count") >= 5.0, "{stdout}");
 }

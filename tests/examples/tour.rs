@@ -26,10 +26,11 @@ fn check_lanes(text: &str) {
         let bar = lane.split_once(")").unwrap().1;
         let steps = bar.trim_start().split('─').filter(|part| !part.is_empty()).count();
         assert!(bar.trim_start().starts_with('█') && bar.ends_with('█'), "{text}");
-        // Connected, the headers, the body: two may share a cell.
-        assert!((2..=4).contains(&steps) && bar.matches('─').count() > 10, "{text}");
+        // Connected, the headers, the body: they share a cell where the rest took much longer.
+        assert!((1..=4).contains(&steps), "{text}");
         ends.push((bar.chars().count(), url));
     }
+    assert!(text.contains('─'), "the longest wait has a cell: {text}");
     let order: Vec<usize> = text
         .lines()
         .filter(|line| line.ends_with(" done"))
