@@ -19,6 +19,8 @@ mod examples {
     mod promise;
     mod proxy;
     mod restarts;
+    #[path = "../../sys/tests/short_dir/mod.rs"]
+    mod short_dir;
     mod signals;
     mod supervise;
     mod systemd;

@@ -8,13 +8,12 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
-use std::time::Duration;
 
 use mainspring::{Tape, TurnKind};
 use rustix::process::Signal;
 
-use super::program::{Program, command, run};
+use super::program::{Program, TIME_LIMIT, command, has_ended, receive, run, wait_until};
+use super::short_dir::short_dir;
 
 /// A folder with the daemon's file and the manager's socket. It is removed with the value.
 pub struct Folder(PathBuf);
@@ -23,7 +22,7 @@ impl Folder {
     pub fn new() -> Folder {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(format!("/tmp/mainspring-daemon-{}-{number}", process::id()));
+        let path = short_dir().join(format!("mainspring-daemon-{}-{number}", process::id()));
         fs::create_dir(&path).unwrap();
         fs::write(path.join("motd"), "hello").unwrap();
         Folder(path)
@@ -52,7 +51,7 @@ impl Manager {
     fn new() -> Manager {
         let folder = Folder::new();
         let notifications = UnixDatagram::bind(folder.path("notify")).unwrap();
-        notifications.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        notifications.set_read_timeout(Some(TIME_LIMIT)).unwrap();
         Manager { folder, notifications, listener: TcpListener::bind("127.0.0.1:0").unwrap() }
     }
 
@@ -79,13 +78,23 @@ impl Manager {
 
     fn notification(&self) -> String {
         let mut buffer = [0; 4096];
-        let count = self.notifications.recv(&mut buffer).expect("a notification");
+        let count = receive(|| self.notifications.recv(&mut buffer));
         String::from_utf8(buffer[..count].to_vec()).unwrap()
     }
 
     fn connect(&self) -> TcpStream {
         TcpStream::connect(self.listener.local_addr().unwrap()).unwrap()
     }
+}
+
+/// Returns an address with a free port. Another test may bind it before the program does.
+fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// Calls `start` with one free port after the other, until it returns a value.
+fn with_free_port<T>(start: impl FnMut(String) -> Option<T>) -> T {
+    std::iter::repeat_with(free_port).take(8).find_map(start).expect("one of eight ports is free")
 }
 
 /// Sends a request, and returns the answer after its first line.
@@ -122,7 +131,8 @@ fn a_life_under_a_manager() {
     daemon.send(Signal::HUP);
     manager.next();
     let end = manager.next();
-    assert!(end.starts_with("READY=1\nSTATUS=the reload failed: cannot read /tmp/"), "{end}");
+    let reason = format!("cannot read {}: ", manager.folder.path("motd"));
+    assert!(end.starts_with(&format!("READY=1\nSTATUS=the reload failed: {reason}")), "{end}");
     assert_eq!(ask(&mut early), "Content-Length: 12\r\n\r\ngood evening");
 
     daemon.send(Signal::TERM);
@@ -177,18 +187,32 @@ fn a_second_signal_ends_at_once() {
     daemon.end().success();
 }
 
+/// Returns true if the daemon at this address answers, and false if it has ended.
+fn is_served(address: &str) -> bool {
+    let Ok(mut client) = TcpStream::connect(address) else { return false };
+    let mut answer = [0; 4096];
+    let asked = client.write_all(b"GET / HTTP/1.1\r\n\r\n");
+    asked
+        .and_then(|()| client.read(&mut answer))
+        .is_ok_and(|count| answer[..count].ends_with(b"hello"))
+}
+
 #[test]
 fn numbers_and_the_tape_outlive_a_kill() {
     let folder = Folder::new();
-    let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let mut daemon = command("daemon");
-    daemon.args(["127.0.0.1:0", &folder.path("motd"), &metrics]);
-    let mut daemon = Program::spawn(daemon.env("RUNTIME_DIRECTORY", folder.path("")));
-    let line = daemon.line();
-    let address = line.strip_prefix("listening on ").expect("an address").to_owned();
-    let mut client = TcpStream::connect(&*address).unwrap();
-    assert!(ask(&mut client).ends_with("hello"));
-
+    let (daemon, metrics) = with_free_port(|metrics| {
+        let mut daemon = command("daemon");
+        daemon.args(["127.0.0.1:0", &folder.path("motd"), &metrics]);
+        let mut daemon = Program::spawn(daemon.env("RUNTIME_DIRECTORY", folder.path("")));
+        let line = daemon.line();
+        let address = line.strip_prefix("listening on ").expect("an address");
+        if !is_served(address) {
+            let ending = daemon.end();
+            assert!(ending.stderr.contains("in use"), "{ending:?}");
+            return None;
+        }
+        Some((daemon, metrics))
+    });
     let mut page = String::new();
     let mut scraper = TcpStream::connect(&*metrics).unwrap();
     scraper.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
@@ -206,17 +230,18 @@ fn numbers_and_the_tape_outlive_a_kill() {
 fn an_activated_daemon_has_the_socket_of_systemd() {
     let Some(program) = installed("systemd-socket-activate") else { return };
     let folder = Folder::new();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let mut activate = Command::new(program);
-    activate.args(["-l", &address, "--fdname=http"]).arg(command("daemon").get_program());
-    activate.args(["127.0.0.1:1", &folder.path("motd")]).env_remove("NOTIFY_SOCKET");
-    let activated = Program::spawn(&mut activate);
-    let mut client = loop {
-        match TcpStream::connect(&*address) {
-            Ok(client) => break client, // The daemon is started now.
-            Err(_) => thread::sleep(Duration::from_millis(10)),
-        }
-    };
+    let socket = folder.path("socket");
+    let (activated, address) = with_free_port(|address| {
+        let mut activate = Command::new(program);
+        activate.args(["-l", &address, "-l", &socket, "--fdname=http:last"]);
+        activate.arg(command("daemon").get_program());
+        activate.args(["127.0.0.1:1", &folder.path("motd")]).env_remove("NOTIFY_SOCKET");
+        let activated = Program::spawn(&mut activate);
+        // This one is made last, so the other one is the manager's too.
+        wait_until(|| fs::exists(&socket).unwrap() || has_ended(activated.pid()));
+        (!has_ended(activated.pid())).then_some((activated, address))
+    });
+    let mut client = TcpStream::connect(&*address).unwrap(); // The daemon is started now.
     assert!(ask(&mut client).ends_with("hello"));
     activated.send(Signal::TERM);
     assert_eq!(activated.end().stdout, format!("listening on {address}\n"));

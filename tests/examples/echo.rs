@@ -11,6 +11,7 @@ use mainspring::SelectorKind;
 use rustix::process::Signal;
 
 use super::program::{Program, run};
+use super::short_dir::short_dir;
 
 /// The daemon with callbacks, and the one with tasks. They behave the same.
 const DAEMONS: [&str; 2] = ["echo", "echo_tasks"];
@@ -33,8 +34,7 @@ fn round_trip(stream: &mut (impl Read + Write), message: &[u8]) {
 
 /// Returns a unique path.
 fn path(name: &str) -> PathBuf {
-    // The path of a socket must be short, and TMPDIR may be long, missing or read-only.
-    PathBuf::from("/tmp").join(format!("mainspring-{name}-{}", std::process::id()))
+    short_dir().join(format!("mainspring-{name}-{}", std::process::id()))
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use rustix::process::Signal;
 
 use super::program::{Program, run};
+use super::short_dir::short_dir;
 
 /// The path of a control socket. The drop removes its file.
 struct Control(PathBuf);
@@ -15,7 +16,7 @@ struct Control(PathBuf);
 impl Control {
     fn new(name: &str) -> Control {
         let name = format!("mainspring-{}-{name}.control", std::process::id());
-        Control(std::env::temp_dir().join(name))
+        Control(short_dir().join(name))
     }
 
     /// Starts a process. Returns its pid and its address.

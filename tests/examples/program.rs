@@ -1,17 +1,18 @@
 //! Example programs as child processes: found, started, watched, and always ended.
 
 use std::env;
-use std::io::{BufRead, BufReader, Read};
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Time after which a program counts as hanging. No other result depends on it.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+pub const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Output of a program, and how it ended.
 #[derive(Debug)]
@@ -83,6 +84,10 @@ impl Program {
         line.trim_end().to_owned()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn send(&self, signal: Signal) {
         kill_process(pid(&self.child), signal).expect("a child that was not waited for exists");
     }
@@ -97,6 +102,38 @@ impl Program {
         self.watchdog.join().expect("the watchdog does not panic");
         let status = self.child.wait().expect("a child can be waited for");
         Ending { status, stdout, stderr }
+    }
+}
+
+/// Calls `condition` until it returns true.
+///
+/// # Panics
+///
+/// Panics after the time limit of a program.
+#[track_caller]
+pub fn wait_until(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < TIME_LIMIT, "it did not happen within {TIME_LIMIT:?}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Returns true if the process has ended, according to proc(5). Its parent may not have waited for
+/// it. Without procfs every process counts as ended.
+pub fn has_ended(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.is_empty() || stat.contains(") Z ")
+}
+
+/// Receives a datagram. Unlike the other calls of std, recv(2) ends with an error when a stopped
+/// process continues, if the socket has a timeout.
+pub fn receive(mut recv: impl FnMut() -> io::Result<usize>) -> usize {
+    loop {
+        match recv() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            received => return received.expect("a datagram within the time limit"),
+        }
     }
 }
 
