@@ -9,6 +9,8 @@ mod ends;
 mod environment;
 mod errors;
 mod fairness;
+#[path = "../fd_limit/mod.rs"]
+mod fd_limit;
 mod identity;
 mod modes;
 mod scripts;

@@ -213,16 +213,6 @@ pub fn dup_from(fd: &impl AsFd, least: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Raises the descriptor limit to its maximum.
-pub fn raise_limit() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is writable and outlives the call.
-    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }, 0);
-    limit.rlim_cur = limit.rlim_max.min(10_000);
-    // SAFETY: `limit` is readable and outlives the call.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
-}
-
 /// Returns the numbers of all open descriptors below 1024.
 pub fn census() -> BTreeSet<RawFd> {
     (0..1024).filter(|fd| mainspring_sys::fd::is_open(*fd)).collect()

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mainspring::net::TcpListener;
 use mainspring::{EventLoop, SelectorKind};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::support::descriptors::has_room_for;
 use crate::support::process::{alone, alone_with_fault};
 use crate::support::simulated;
 use crate::support::ticks::tick;
@@ -83,11 +83,9 @@ fn s4_connections_that_cannot_be_registered_are_one_incident() {
         return;
     }
     alone(name, || {
-        let before = getrlimit(Resource::Nofile);
-        if before.maximum.is_some_and(|most| most < 2000) {
-            return println!("skipped: the hard limit of descriptors is too low");
+        if !has_room_for(2000) {
+            return;
         }
-        setrlimit(Resource::Nofile, Rlimit { current: Some(2000), ..before }).unwrap();
         let (mut el, clock) = simulated(SelectorKind::Select, 0);
         count_reports(&el);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -13,8 +13,9 @@ use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, Result, SelectorKind, Task};
 use rustix::io::Errno;
 
+use crate::support::descriptors::has_room_for;
 use crate::support::network::accept_and_echo;
-use crate::support::process::{alone_as, has_strace, under_strace};
+use crate::support::process::{alone, alone_as, has_strace, under_strace};
 use crate::support::selector::counted;
 use crate::support::selector::{Call, logged};
 use crate::support::ticks::tick;
@@ -126,15 +127,20 @@ fn q10_a_short_connection_costs_tasks_the_same_calls_as_callbacks() {
 /// between.
 #[test]
 fn q5_many_clients_are_accepted_within_a_few_ticks() {
-    on_every_selector(|kind| {
-        let (mut el, _) = simulated(kind, ());
-        let (listener, address) = tcp();
-        let task = accepting(&el, &listener, 300);
-        tick_until_idle(&mut el);
-        let _clients: Vec<_> = (0..300).map(|_| client(address)).collect();
-        let ticks = (0..).take_while(|_| !task.is_finished() && tick(&mut el) > 0).count();
-        assert!((5..=10).contains(&ticks), "{ticks} ticks");
-        assert_eq!(output(&mut el, task).unwrap().len(), 300);
+    alone("servers::accept_tasks::q5_many_clients_are_accepted_within_a_few_ticks", || {
+        if !has_room_for(1000) {
+            return;
+        }
+        on_every_selector(|kind| {
+            let (mut el, _) = simulated(kind, ());
+            let (listener, address) = tcp();
+            let task = accepting(&el, &listener, 300);
+            tick_until_idle(&mut el);
+            let _clients: Vec<_> = (0..300).map(|_| client(address)).collect();
+            let ticks = (0..).take_while(|_| !task.is_finished() && tick(&mut el) > 0).count();
+            assert!((5..=10).contains(&ticks), "{ticks} ticks");
+            assert_eq!(output(&mut el, task).unwrap().len(), 300);
+        });
     });
 }
 

@@ -63,7 +63,8 @@ pub fn reset_connection() -> TcpStream {
 pub fn wait_for(fd: &impl AsFd, flags: PollFlags) {
     let a_minute = Timespec { tv_sec: 60, tv_nsec: 0 };
     let mut asked = [PollFd::new(fd, flags)];
-    assert_eq!(rustix::event::poll(&mut asked, Some(&a_minute)).unwrap(), 1);
+    let wait = || rustix::event::poll(&mut asked, Some(&a_minute));
+    assert_eq!(rustix::io::retry_on_intr(wait).unwrap(), 1);
 }
 
 /// Returns what poll(2) reports for `fd` now.
@@ -95,6 +96,15 @@ pub fn raise_limit(wanted: u64) -> bool {
             .expect("the soft limit can be raised");
     }
     is_enough
+}
+
+/// Like [`raise_limit`], and prints a note if the test cannot run.
+pub fn has_room_for(wanted: u64) -> bool {
+    let has_room = raise_limit(wanted);
+    if !has_room {
+        println!("skipped: the hard limit of descriptors is below {wanted}");
+    }
+    has_room
 }
 
 /// Puts the process at its limit: all numbers below it are in use.

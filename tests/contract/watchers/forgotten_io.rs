@@ -9,13 +9,13 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
 
 use futures::poll;
 use mainspring::{Error, EventLoop, Interest, Io, SelectorKind};
 
 use crate::support::descriptors::{hang_up, pair};
 use crate::support::on_every_selector;
+use crate::support::process::alone;
 use crate::support::selector::counted;
 use crate::support::ticks::tick;
 
@@ -23,16 +23,17 @@ type Seen = Vec<String>;
 
 const READ: Interest = Interest::READABLE;
 
-/// Descriptor number that no other test gets, because the kernel assigns the lowest free one.
-const NUMBER: RawFd = 940;
+/// Descriptor number that nothing else has in the process of the test.
+const NUMBER: RawFd = 200;
 
-fn on_every_loop(mut check: impl FnMut(SelectorKind, &mut EventLoop<Seen>)) {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    on_every_selector(|kind| {
-        let selector = crate::support::loopback::selector(kind);
-        let mut el = EventLoop::builder().selector(selector).build_with(Seen::new()).unwrap();
-        check(kind, &mut el);
+/// Runs `check`, the body of the test called `name`, in its own process.
+fn on_every_loop(name: &str, mut check: impl FnMut(SelectorKind, &mut EventLoop<Seen>)) {
+    alone(&format!("watchers::forgotten_io::{name}"), || {
+        on_every_selector(|kind| {
+            let selector = crate::support::loopback::selector(kind);
+            let mut el = EventLoop::builder().selector(selector).build_with(Seen::new()).unwrap();
+            check(kind, &mut el);
+        });
     });
 }
 
@@ -80,7 +81,7 @@ fn tick_until_idle(el: &mut EventLoop<Seen>) -> Seen {
 
 #[test]
 fn w8_a_callback_replaces_a_leaked_io() {
-    on_every_loop(|_, el| {
+    on_every_loop("w8_a_callback_replaces_a_leaked_io", |_, el| {
         let (old, _peer) = owner();
         forget_io(el, &old);
         drop(old);
@@ -95,7 +96,7 @@ fn w8_a_callback_replaces_a_leaked_io() {
 /// The unused direction: the old entry would report events of the new file.
 #[test]
 fn w8_a_leaked_io_gets_no_event_of_the_next_owner() {
-    on_every_loop(|_, el| {
+    on_every_loop("w8_a_leaked_io_gets_no_event_of_the_next_owner", |_, el| {
         let (old, _peer) = owner();
         el.run_until_complete(async {
             let io = Io::with_interest(&old, READ).unwrap();
@@ -119,7 +120,7 @@ fn w8_a_leaked_io_gets_no_event_of_the_next_owner() {
 /// Each owner leaks its `Io`, and the next one waits for its own stream.
 #[test]
 fn w8_an_io_replaces_a_leaked_io() {
-    on_every_loop(|_, el| {
+    on_every_loop("w8_an_io_replaces_a_leaked_io", |_, el| {
         for round in 1..=5 {
             let (new, mut theirs) = owner();
             let io = Io::new(&new).unwrap();
@@ -138,7 +139,7 @@ fn w8_an_io_replaces_a_leaked_io() {
 /// A type with a destructor may still be a borrow.
 #[test]
 fn w8_a_leaked_io_of_a_boxed_reference_is_replaced() {
-    on_every_loop(|_, el| {
+    on_every_loop("w8_a_leaked_io_of_a_boxed_reference_is_replaced", |_, el| {
         let (old, _peer) = owner();
         el.run_until_complete(async {
             let io = Io::new(Box::new(&old)).unwrap();
@@ -158,7 +159,7 @@ fn w8_a_leaked_io_of_a_boxed_reference_is_replaced() {
 /// wait.
 #[test]
 fn w8_a_duplicate_of_the_leaked_file_causes_no_event() {
-    on_every_loop(|_, el| {
+    on_every_loop("w8_a_duplicate_of_the_leaked_file_causes_no_event", |_, el| {
         let (old, mut old_peer) = owner();
         forget_io(el, &old);
         let copy = old.try_clone().unwrap();
@@ -178,7 +179,7 @@ fn w8_a_duplicate_of_the_leaked_file_causes_no_event() {
 /// registration when the first descriptor closes.
 #[test]
 fn w10_a_leaked_io_still_watches_the_same_file() {
-    on_every_loop(|kind, el| {
+    on_every_loop("w10_a_leaked_io_still_watches_the_same_file", |kind, el| {
         let (old, _peer) = owner();
         forget_io(el, &old);
         let copy = old.try_clone().unwrap();
