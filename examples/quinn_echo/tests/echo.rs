@@ -46,7 +46,7 @@ fn a_peer_that_is_lost_is_noticed() {
         let (theirs, server) = accepting.await.unwrap();
         server.close(3_u32.into(), b"gone");
         drop(theirs);
-        let closed = mainspring::timeout(Duration::from_secs(20), connection.closed()).await;
+        let closed = mainspring::timeout(Duration::from_secs(60), connection.closed()).await;
         assert!(matches!(closed.unwrap(), ConnectionError::ApplicationClosed(_)));
     });
 }

@@ -42,7 +42,7 @@ fn with_each_error(name: &str, check: fn(SelectorKind)) {
 fn visit(address: SocketAddr) -> io::Result<()> {
     for text in ["first", "second"] {
         let mut client = TcpStream::connect(address)?;
-        client.set_read_timeout(Some(Duration::from_secs(10)))?;
+        client.set_read_timeout(Some(Duration::from_secs(60)))?;
         client.write_all(text.as_bytes())?;
         client.shutdown(std::net::Shutdown::Write)?;
         let mut answer = String::new();

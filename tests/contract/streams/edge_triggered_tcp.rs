@@ -440,7 +440,7 @@ fn w5_edge_triggered_streams_watch_for_urgent_data() {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
             let server = el.serve_with(listener, recorder).unwrap();
-            el.connect(address, Duration::from_secs(5), |el, _, socket| {
+            el.connect(address, Duration::from_secs(60), |el, _, socket| {
                 el.attach_with(socket?, recorder()).map(drop)
             });
             tick_until(el, |el| server.connections() == 1 && el.state().callbacks.len() == 2);

@@ -8,8 +8,11 @@ use mainspring::EventLoop;
 use mainspring::process::become_subreaper;
 
 use crate::children::support::{event_loop, is_reaped, on_every_watch, run_programs, shell};
-use crate::support::on_every_selector;
 use crate::support::process::alone;
+use crate::support::ticks::wait_until;
+use crate::support::{on_every_selector, simulated};
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
 fn c11_orphans_are_reaped_and_other_children_are_left_alone() {
@@ -18,36 +21,34 @@ fn c11_orphans_are_reaped_and_other_children_are_left_alone() {
             return println!("skipped: no subreapers here");
         }
         on_every_selector(|kind| {
-            let mut el =
-                EventLoop::builder().selector(kind).build_with((BTreeSet::new(), 0)).unwrap();
-            // Other code waits for its children before our time is over.
-            let other = std::thread::spawn(|| {
-                (0..20).all(|_| Command::new("true").status().is_ok_and(|it| it.success()))
-            });
-            el.reap_orphans(Duration::from_millis(300), |el, (orphans, ends), pid, status| {
+            let (mut el, clock) = simulated(kind, (BTreeSet::new(), 0));
+            el.reap_orphans(HOUR, |_, (orphans, _), pid, status| {
                 orphans.insert((pid, status.code()));
-                if orphans.len() == 5 && *ends == 5 {
-                    el.stop();
-                }
             })
             .unwrap();
             for _ in 0..5 {
                 // The parent ends first, so the orphan becomes our child.
-                el.spawn_child(shell("(sleep 0.05; exit 3) & exit 0"), |el, state, status| {
+                el.spawn_child(shell("(sleep 0.05; exit 3) & exit 0"), |_, (_, ends), status| {
                     assert!(status?.success(), "a child of the loop is left to it");
-                    state.1 += 1;
-                    if state.0.len() == 5 && state.1 == 5 {
-                        el.stop();
-                    }
+                    *ends += 1;
                     Ok::<_, mainspring::Error>(())
                 })
                 .unwrap();
             }
-            el.run_forever().unwrap();
+            // Other code waits for its children, and the patience lasts as long.
+            let other = std::thread::spawn(|| {
+                (0..20).all(|_| Command::new("true").status().is_ok_and(|it| it.success()))
+            });
+            wait_until(&mut el, |el| other.is_finished() && el.state().1 == 5);
+            assert!(other.join().unwrap(), "every other child had its status");
+            assert!(el.state().0.is_empty(), "the patience is not over");
+            wait_until(&mut el, |el| {
+                clock.advance(HOUR);
+                el.state().0.len() == 5
+            });
             let (orphans, ends) = el.state();
             assert_eq!((orphans.len(), *ends), (5, 5));
             assert!(orphans.iter().all(|(pid, code)| *code == Some(3) && is_reaped(*pid)));
-            assert!(other.join().unwrap(), "every other child had its status");
         });
     });
 }

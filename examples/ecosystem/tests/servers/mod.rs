@@ -17,6 +17,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getuid, kill_process};
 
+#[path = "../../../../sys/tests/short_dir/mod.rs"]
+mod short_dir;
+
+use short_dir::short_dir;
+
 /// Time after which a server or a program counts as hanging.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
@@ -131,7 +136,7 @@ impl Folder {
     fn new(name: &str) -> Folder {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Relaxed);
-        let folder = env::temp_dir().join(format!("{name}-{}-{number}", process::id()));
+        let folder = short_dir().join(format!("{name}-{}-{number}", process::id()));
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
         Folder(folder)
