@@ -2,6 +2,7 @@
 
 use std::env;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use mainspring::Signal;
 
@@ -81,13 +82,22 @@ pub fn alone_with_fault(name: &str, fault: &str, check: impl FnOnce()) {
     assert!(output.is_none_or(|output| output.status.success()), "{name} failed with {fault}");
 }
 
-/// Returns true if strace(1) is installed. Prints a note otherwise.
+/// Returns true if strace(1) is installed and may trace: a container may forbid ptrace(2), and a
+/// traced process cannot be traced again. True in the process of [`alone_as`], which may be traced.
+/// Prints a note otherwise.
 pub fn has_strace() -> bool {
-    let is_installed = Command::new("strace").arg("-V").output().is_ok();
-    if !is_installed {
-        println!("skipped: strace is not installed");
+    static TRACES: OnceLock<bool> = OnceLock::new();
+    let traces = *TRACES.get_or_init(|| {
+        if env::var_os(CHILD).is_some() {
+            return true;
+        }
+        let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+        traced.is_ok_and(|output| output.status.success())
+    });
+    if !traces {
+        println!("skipped: strace is not installed, or may not trace");
     }
-    is_installed
+    traces
 }
 
 /// Returns the command that runs `child` under strace(1), with these arguments of strace.
