@@ -13,6 +13,7 @@ use mainspring::EventLoop;
 use mainspring::net::{Address, ListenOptions, Server, listen};
 use rustix::io::Errno;
 
+use crate::support::descriptors::{hang_up, has_room_for};
 use crate::support::network::{client, echo, listener, wait_until_refused};
 use crate::support::process::alone;
 use crate::support::protocol::{
@@ -68,6 +69,9 @@ fn s4_every_kind_of_listener_is_served() {
 #[test]
 fn s4_a_long_backlog_is_accepted_in_batches() {
     alone("servers::serve::s4_a_long_backlog_is_accepted_in_batches", || {
+        if !has_room_for(1000) {
+            return;
+        }
         on_every_selector(|kind| {
             let builder = EventLoop::builder().selector(loopback::selector(kind)).accept_batch(8);
             let mut el = builder.build_with(Record::default()).unwrap();
@@ -175,7 +179,7 @@ fn s4_a_closed_server_accepts_no_client_and_keeps_its_connections() {
         assert_eq!((server.connections(), server.accepted()), (1, 1));
         assert!(el.is_alive());
         assert!(!el.cancel(server.handle()), "the registration is gone");
-        drop(talker);
+        hang_up(talker);
         tick_until_idle(&mut el);
         assert!(!el.is_alive());
     });
@@ -208,7 +212,7 @@ fn s4_a_server_closed_while_it_accepts_frees_its_address_at_once() {
         tick_until_idle(&mut el);
         assert!(is_served(&mut el, &mut newcomer, 2));
         assert_eq!(server.accepted(), 1);
-        drop(clients);
+        clients.into_iter().for_each(hang_up);
         tick_until_idle(&mut el);
         let kept = place.take().unwrap();
         assert_eq!(kept.connections(), el.state().order().iter().filter(open).count());

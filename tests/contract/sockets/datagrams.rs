@@ -17,7 +17,10 @@ fn tick_until_idle<S>(el: &mut EventLoop<S>) {
 fn m5_p87_a_connected_socket_gets_a_refusal_once() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
-        let closed = StdSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Connected to itself, it keeps the port and refuses the datagrams of others.
+        let keeper = StdSocket::bind("127.0.0.1:0").unwrap();
+        let closed = keeper.local_addr().unwrap();
+        keeper.connect(closed).unwrap();
         el.run_until_complete(async {
             let loose = UdpSocket::bind("127.0.0.1:0").unwrap();
             loose.send_to(b"lost", closed).await.unwrap();
@@ -31,6 +34,7 @@ fn m5_p87_a_connected_socket_gets_a_refusal_once() {
             let refused = socket.recv(&mut buffer).await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
             // A server is bound to that address now.
+            drop(keeper);
             let server = UdpSocket::bind(closed).unwrap();
             socket.send(b"question").await.unwrap();
             let (count, from) = server.recv_from(&mut buffer).await.unwrap();

@@ -251,9 +251,15 @@ fn s5_a_stream_can_be_bound_before_connecting() {
         (el, async {
             let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
             let address = listener.local_addr().unwrap();
-            // A free port: the kernel has just chosen it for another socket.
-            let local = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            let stream = TcpStream::connect_from(local, address).await.unwrap();
+            let (stream, local) = loop {
+                // A free port: the kernel has just chosen it for another socket.
+                let local = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+                let local = local.unwrap();
+                match TcpStream::connect_from(local, address).await {
+                    Err(error) if error.kind() == ErrorKind::AddrInUse => {} // Another test has it.
+                    connected => break (connected.unwrap(), local),
+                }
+            };
             assert_eq!(stream.local_addr().unwrap(), local);
             assert_eq!(listener.accept().await.unwrap().1, local);
             let taken = TcpStream::connect_from(address, address).await.unwrap_err();

@@ -15,7 +15,7 @@ use mainspring::{EventLoop, Io, SelectorKind};
 
 use crate::support::bytes::pattern;
 use crate::support::custom_stream::{AlteredStream, counting_pair};
-use crate::support::descriptors::pair;
+use crate::support::descriptors::{hang_up, pair};
 use crate::support::on_every_selector;
 use crate::support::protocol::{Callback, Record, Recorder, recorder, tick_until, tick_until_idle};
 
@@ -279,7 +279,7 @@ fn s3_close_sends_the_bytes_that_the_stream_holds() {
             let mut got = Vec::new();
             tick_until(&mut el, |_| theirs.read_to_end(&mut got).is_ok());
             assert!(got == [&pattern(0, 1 << 20), &b"last words"[..]].concat());
-            drop(theirs);
+            hang_up(theirs);
             tick_until_idle(&mut el);
             assert_eq!(el.state().lost_reason(), Some(None));
         }

@@ -74,7 +74,7 @@ fn s1_sockets_of_the_loop_carry_bytes_both_ways() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = el.serve(listener, |_, _, conn, data| Ok(conn.write(data))).unwrap();
-        el.connect(address, Duration::from_secs(5), |el, _, socket| {
+        el.connect(address, Duration::from_secs(60), |el, _, socket| {
             let script = Recorder::new(&Rc::new(()), |_, record: &mut Record, conn, callback| {
                 match (conn, callback) {
                     (Some(conn), Callback::Made) => conn.write(&pattern(0, 100_000)),
@@ -115,10 +115,10 @@ where
     assert_eq!(el.state().order(), [Callback::Made, Callback::Eof]);
     conn.write(b"never read");
     drop(peer);
-    for _ in 0..100 {
+    tick_until(&mut el, |el| {
         conn.write(b"unread");
-        tick(&mut el);
-    }
+        el.state().lost_reason().is_some()
+    });
     let lost_reason = el.state().lost_reason().flatten();
     assert!(
         matches!(lost_reason, Some(ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)),

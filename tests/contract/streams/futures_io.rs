@@ -8,6 +8,7 @@ use futures::{StreamExt, future};
 use mainspring::Io;
 use mainspring::net::{TcpListener, TcpStream, UnixStream};
 
+use crate::support::descriptors::hang_up;
 use crate::support::{on_every_selector, simulated};
 
 #[test]
@@ -99,7 +100,7 @@ fn s1_a_closed_peer_is_an_error_of_the_traits() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (mut one, other) = UnixStream::pair().unwrap();
-        drop(other);
+        hang_up(other);
         let gone = el.run_until_complete(AsyncWriteExt::write_all(&mut one, b"x")).unwrap();
         assert_eq!(gone.unwrap_err().kind(), ErrorKind::BrokenPipe);
     });

@@ -103,6 +103,7 @@ fn s1_an_error_of_a_call_between_ticks_loses_no_input() {
             for paused in [false, true] {
                 let mut el = small_buffer_loop(kind);
                 let (ours, mut theirs) = pair();
+                let watched = ours.try_clone().unwrap();
                 let conn = el.attach_with(ours, recorder()).unwrap();
                 tick_until_idle(&mut el);
                 if paused {
@@ -111,6 +112,7 @@ fn s1_an_error_of_a_call_between_ticks_loses_no_input() {
                 }
                 theirs.write_all(&pattern(0, ANSWER)).unwrap();
                 drop(theirs);
+                wait_for(&watched, PollFlags::ERR); // A child of another test may have a copy.
                 call(&conn);
                 assert!(conn.is_closing() && !conn.is_reading());
                 conn.pause_reading(); // Has no effect any longer.

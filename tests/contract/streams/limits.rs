@@ -10,7 +10,7 @@ use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, SelectorKind};
 
 use crate::support::bytes::pattern;
-use crate::support::descriptors::pair;
+use crate::support::descriptors::{hang_up, pair};
 use crate::support::network::{client, echo, listener};
 use crate::support::on_every_selector;
 use crate::support::protocol::{
@@ -110,7 +110,7 @@ fn s8_a_close_goes_on_while_the_peer_reads() {
             let stalled = Some(Some(ErrorKind::TimedOut));
             assert_ne!(el.state().lost_reason(), stalled, "after {got} bytes");
         }
-        drop(theirs);
+        hang_up(theirs);
         tick_until_idle(&mut el);
         assert_eq!(el.state().lost_reason(), Some(None));
 

@@ -306,15 +306,23 @@ fn s5_a_callback_connects_from_the_given_address() {
         let mut el = builder.build_with(Vec::new()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = listener.local_addr().unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         type Ends = Vec<Result<(), ErrorKind>>;
         let note = |_: &LoopHandle<Ends>, ends: &mut Ends, socket: mainspring::Result<Socket>| {
             ends.push(socket.map(drop).map_err(|error| error.kind()));
         };
         let minute = Duration::from_secs(60);
-        el.connect_from(free, to, minute, note);
-        el.run().unwrap();
-        assert_eq!(*el.state(), [Ok(())]);
+        let free = loop {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            el.connect_from(free, to, minute, note);
+            el.run().unwrap();
+            match el.state_mut().pop() {
+                Some(Err(ErrorKind::AddrInUse)) => {} // Another test has the port now.
+                ended => {
+                    assert_eq!(ended, Some(Ok(())));
+                    break free;
+                }
+            }
+        };
         assert_eq!(listener.accept().unwrap().1, free);
         // No interface has this address (RFC 5737).
         let nowhere = SocketAddr::from(([192, 0, 2, 1], 0));
@@ -322,6 +330,6 @@ fn s5_a_callback_connects_from_the_given_address() {
         el.connect_from("no address", to, minute, note);
         el.run().unwrap();
         let failures = [Err(ErrorKind::AddrNotAvailable), Err(ErrorKind::InvalidInput)];
-        assert_eq!(el.state()[1..], failures);
+        assert_eq!(*el.state(), failures);
     });
 }

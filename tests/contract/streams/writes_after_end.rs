@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use mainspring::net::Transport;
 use mainspring::{Error, EventLoop, ReportKind, SelectorKind};
 
-use crate::support::descriptors::reset_connection;
+use crate::support::descriptors::{hang_up, reset_connection};
 use crate::support::on_every_selector;
 use crate::support::ticks::tick;
 
@@ -98,7 +98,7 @@ fn s3_a_write_after_the_peers_end_is_not_reported() {
     on_every_selector(|kind| {
         let mut el = loop_with_reports(kind, true);
         let (conn, theirs) = attached(&el);
-        drop(theirs);
+        hang_up(theirs);
         conn.write(b"lost");
         tick(&mut el);
         tick(&mut el);
@@ -125,7 +125,7 @@ fn s2_the_error_of_a_stream_names_the_operation() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let fd = ours.as_raw_fd();
         let conn = el.attach(ours, |_, _, _, _| Ok(())).unwrap();
-        drop(theirs);
+        hang_up(theirs);
         conn.write(b"x");
         el.run().unwrap();
         let text = el.state()[0].2.clone();

@@ -1,5 +1,6 @@
 //! Listeners, clients, socket files, and addresses that do not answer.
 
+use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use mainspring::net::{Address, ListenOptions, Server, UnixAddress, listen};
 use mainspring::{Error, LoopHandle, Result, spawn};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 use crate::support::loopback;
 
@@ -53,18 +56,18 @@ pub fn client(to: SocketAddr) -> TcpStream {
     client
 }
 
-/// Returns an address at which nothing listens.
+/// Returns an address at which nothing listens. Until the thread of the test ends, a socket that is
+/// bound and does not listen keeps other tests from its port.
 pub fn closed_address() -> SocketAddr {
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        // A child process that another test starts has a copy of the listener until its exec, and
-        // another test may listen at the same port.
-        if (0..100).any(|_| TcpStream::connect(address).is_err()) {
-            return address;
-        }
+    thread_local! {
+        static KEPT: RefCell<Vec<OwnedFd>> = const { RefCell::new(Vec::new()) };
     }
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    fcntl_setfd(&socket, FdFlags::CLOEXEC).unwrap();
+    bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = getsockname(&socket).unwrap().try_into().unwrap();
+    KEPT.with_borrow_mut(|kept| kept.push(socket));
+    address
 }
 
 /// Waits until nothing listens at `address`. A child process that another test starts has a copy of

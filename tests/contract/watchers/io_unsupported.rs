@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use mainspring::{Interest, Io, Readiness, SelectorKind};
 use rustix::io::Errno;
 
-use crate::support::descriptors::pair;
+use crate::support::descriptors::{hang_up, pair};
 use crate::support::selector::{Call, logged};
 use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
@@ -140,7 +140,7 @@ fn w5_an_empty_interest_is_a_pause_or_an_error() {
         let (ours, theirs) = pair();
         let watcher = el.watch(ours, Interest::empty(), |_, calls, _| Ok(*calls += 1)).unwrap();
         assert_eq!(log.take(), []);
-        drop(theirs);
+        hang_up(theirs);
         assert_eq!((tick(&mut el), el.is_alive()), (0, false));
         el.set_interest(watcher, READ).unwrap();
         assert_eq!(tick(&mut el), 1);

@@ -35,7 +35,10 @@ fn m6_a_wildcard_socket_reports_the_local_address_and_answers_from_it() {
             let Ok(server) = server else { continue };
             let features = server.enable(&all()).unwrap();
             let mapped = ip.to_canonical();
-            let client = std::net::UdpSocket::bind((mapped, 0)).unwrap();
+            let Ok(client) = std::net::UdpSocket::bind((mapped, 0)) else {
+                println!("skipped: there is no {mapped}");
+                continue;
+            };
             let port = address_of(&server).port();
             let receiver = (mapped, port);
             client.connect(receiver).expect("a system whose [::] receives IPv4");

@@ -15,7 +15,7 @@ use mainspring::{EventLoop, FlagKind, LoopHandle, SelectorKind, TriggerMode, yie
 use mainspring_sys::socket::AcceptQueue;
 
 use super::{is_only, kinds, ticks};
-use crate::support::descriptors::pair;
+use crate::support::descriptors::{hang_up, pair};
 use crate::support::network::{client, short_dir};
 use crate::support::{on_every_selector, simulated};
 
@@ -179,7 +179,7 @@ fn e8_a_descriptor_at_its_end_that_is_kept_is_found() {
     on_every_selector(|kind| {
         let read = |mut ours: &UnixStream| _ = ours.read(&mut [0; 64]);
         let (mut el, theirs, line) = reading(kind, TriggerMode::Level, read);
-        drop(theirs);
+        hang_up(theirs);
         ticks(&mut el, 2000);
         let diagnosis = el.diagnose();
         assert!(is_only(&diagnosis, FlagKind::UndrainedDescriptor, file!(), line), "{diagnosis}");

@@ -14,10 +14,10 @@ use mainspring::{EventLoop, Interest, Io, SelectorKind, timeout};
 
 use super::only;
 use crate::support::descriptors::pair;
-use crate::support::ticks::tick;
+use crate::support::ticks::{tick, wait_until};
 use crate::support::{on_every_selector, simulated};
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Runs `waiting` until it waits, and checks that its descriptors were made on these lines after
 /// `first`.
@@ -26,23 +26,18 @@ fn check(kind: SelectorKind, first: u32, lines: &[u32], waiting: impl Future + '
     let mut el = EventLoop::builder().selector(kind).build().unwrap();
     let task = el.spawn(async move { drop(waiting.await) });
     let lines: Vec<u32> = lines.iter().map(|line| first + line).collect();
-    let mut found = Vec::new();
-    for _ in 0..200 {
-        el.tick(Some(Duration::from_millis(10))).unwrap();
+    wait_until(&mut el, |el| {
         let snapshot = el.snapshot();
         let descriptors =
             snapshot.entries().iter().filter(|entry| entry.kind() == EntryKind::Descriptor);
         let places = descriptors.map(|entry| entry.location().unwrap());
-        found = places
+        let mut found: Vec<u32> = places
             .inspect(|place| assert_eq!(place.file(), file!()))
             .map(|place| place.line())
             .collect();
         found.sort_unstable();
-        if found == lines {
-            break;
-        }
-    }
-    assert_eq!(found, lines);
+        found == lines
+    });
     drop(task);
 }
 
@@ -207,12 +202,12 @@ fn o19_a_descriptor_of_a_socket_has_an_address() {
             stream.read(&mut [0; 8]).await.map(drop)
         });
         let datagrams = el.bind_datagram("127.0.0.1:0", |_, (), _, _| Ok(())).unwrap();
-        for _ in 0..5 {
-            el.tick(Some(Duration::from_millis(10))).unwrap();
+        fn is_descriptor(entry: &&Entry) -> bool {
+            entry.kind() == EntryKind::Descriptor
         }
+        wait_until(&mut el, |el| el.snapshot().entries().iter().filter(is_descriptor).count() == 3);
         let snapshot = el.snapshot();
-        let descriptors =
-            snapshot.entries().iter().filter(|entry| entry.kind() == EntryKind::Descriptor);
+        let descriptors = snapshot.entries().iter().filter(is_descriptor);
         let inet = |address: Option<&Address>| address.and_then(Address::as_inet);
         let found: Vec<_> =
             descriptors.map(|entry| (inet(entry.peer()), inet(entry.address()))).collect();
