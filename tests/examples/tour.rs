@@ -24,10 +24,7 @@ fn check_lanes(text: &str) {
         let label = format!(" URL{url} (examples/tour/");
         let lane = text.lines().find(|line| line.contains(&label)).expect("a lane");
         let bar = lane.split_once(")").unwrap().1;
-        let steps = bar.trim_start().split('─').filter(|part| !part.is_empty()).count();
         assert!(bar.trim_start().starts_with('█') && bar.ends_with('█'), "{text}");
-        // Connected, the headers, the body: they share a cell where the rest took much longer.
-        assert!((1..=4).contains(&steps), "{text}");
         ends.push((bar.chars().count(), url));
     }
     assert!(text.contains('─'), "the longest wait has a cell: {text}");
