@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_map_is_private_to_its_owner_and_replaces_nothing() {
-        let path = std::env::temp_dir().join(format!("mainspring-map-test-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("mainspring-map-test-{}", process::id()));
         let map = SharedMap::create(&path, 3).unwrap();
         let facts = fs::metadata(&path).unwrap();
         assert_eq!((facts.mode() & 0o777, facts.len(), map.len()), (0o600, 24, 3));
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_map_without_words_is_refused() {
-        let path = std::env::temp_dir().join(format!("mainspring-map-none-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("mainspring-map-none-{}", process::id()));
         let refused = SharedMap::create(&path, 0).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
         assert!(!path.exists());
