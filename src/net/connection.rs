@@ -117,7 +117,7 @@ impl<P> Connection<P> {
     where
         P: Protocol<S>,
     {
-        self.transport.abort(); // First, so that writes of `connection_lost` are dropped.
+        self.transport.end_last_run();
         let (failure, reason) = match (failure, self.transport.take_error()) {
             (Some(error), _) if el.core().is_unreported(&error) => (None, Some(error)),
             // The user has set the limit, so exceeding it is not a failure to report.

@@ -141,6 +141,7 @@ impl<P> Endpoint<P> {
             }
             Some(false) => {
                 shared.unset(Flags::WRITING_PAUSED);
+                self.transport.release_reading();
                 self.protocol.resume_writing(cx.el, cx.state, cx.endpoint)
             }
             None => return,

@@ -140,8 +140,10 @@ pub trait DatagramProtocol<S> {
         Ok(())
     }
 
-    /// Called when the queue is at the low-water mark or below again. The default continues
-    /// receiving, unless you have [paused](DatagramTransport::pause_reading) it yourself.
+    /// Called when the queue is at the low-water mark or below again. The pause by the default
+    /// [`pause_writing`](DatagramProtocol::pause_writing) has ended then, whether or not you
+    /// override this. Receiving continues, unless you have
+    /// [paused](DatagramTransport::pause_reading) it yourself.
     ///
     /// # Errors
     ///
@@ -152,8 +154,7 @@ pub trait DatagramProtocol<S> {
         state: &mut S,
         endpoint: &DatagramTransport,
     ) -> Result<()> {
-        let _ = (el, state);
-        endpoint.release_reading();
+        let _ = (el, state, endpoint);
         Ok(())
     }
 

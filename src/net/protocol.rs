@@ -87,8 +87,9 @@ pub trait Protocol<S> {
         Ok(())
     }
 
-    /// Called when the queue is at the low-water mark or below again. The default continues
-    /// reading, unless you have [paused](Transport::pause_reading) it yourself.
+    /// Called when the queue is at the low-water mark or below again. The pause by the default
+    /// [`pause_writing`](Protocol::pause_writing) has ended then, whether or not you override this.
+    /// Reading continues, unless you have [paused](Transport::pause_reading) it yourself.
     ///
     /// # Errors
     ///
@@ -99,8 +100,7 @@ pub trait Protocol<S> {
         state: &mut S,
         conn: &Transport,
     ) -> Result<()> {
-        let _ = (el, state);
-        conn.release_reading();
+        let _ = (el, state, conn);
         Ok(())
     }
 

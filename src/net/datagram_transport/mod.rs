@@ -204,10 +204,13 @@ impl DatagramTransport {
         self.resume(Flags::READ_PAUSED);
     }
 
-    /// Stops receiving, whether or not the user pauses and resumes meanwhile.
+    /// Stops receiving until the queue is short again, whether or not the user pauses and resumes
+    /// meanwhile. Does nothing if the queue is not long.
     pub(crate) fn hold_reading(&self) {
-        self.state.set(Flags::READ_HELD);
-        self.state.sync_interest();
+        if self.state.has(Flags::WRITING_PAUSED) {
+            self.state.set(Flags::READ_HELD);
+            self.state.sync_interest();
+        }
     }
 
     /// Continues receiving, unless the user has paused it.

@@ -2,20 +2,18 @@
 //! and ends.
 
 use std::any::Any;
-use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
-use mainspring_sys::{Interest, Readiness, TriggerMode};
+use mainspring_sys::Readiness;
 
 use super::Transport;
 use super::flags::Flags;
 use super::state::TransportState;
 use super::stream_cell::StreamCell;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::event_loop::loop_core::LoopCore;
 use crate::event_loop::read_buffer::ReadBuffer;
 use crate::handle::Key;
-use crate::watchers::{Registration, Role, WatcherId};
 
 /// A water mark that the queue has crossed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +49,7 @@ impl TransportState<dyn StreamCell> {
     }
 
     /// Returns true if the callback must run again although no event comes.
-    fn has_more_to_do(&self) -> bool {
+    pub(super) fn has_more_to_do(&self) -> bool {
         self.has(Flags::MAYBE_READABLE | Flags::UNANNOUNCED)
             || self.crossed_mark().is_some()
             || self.can_finish_output()
@@ -77,46 +75,6 @@ impl Transport {
     #[inline]
     pub(crate) fn state(&self) -> &TransportState<dyn StreamCell> {
         &self.state
-    }
-
-    /// Returns true for TCP. Its reads stop short only where the kernel reports it: at urgent data
-    /// and before the end. Reads of Unix sockets also stop short at passed descriptors.
-    pub(crate) fn is_tcp(&self) -> bool {
-        self.state.stream.is_tcp()
-    }
-
-    /// Watches a TCP stream edge-triggered if the selector supports it.
-    pub(crate) fn prefer_edges(&self) {
-        if self.state.core.watchers.borrow_mut().selector().has_edges() {
-            self.state.set(Flags::EDGE);
-        }
-    }
-
-    /// Begins to watch the stream. Returns the registration of its reader.
-    pub(crate) fn watch(&self) -> Result<WatcherId> {
-        let state = &*self.state;
-        let mut writer = None;
-        state.stream.with(&mut |stream| writer = stream.writer().map(|fd| fd.as_raw_fd()));
-        let role = if writer.is_some() { Role::Reader } else { Role::Both };
-        let mode = if state.has(Flags::EDGE) { TriggerMode::Edge } else { TriggerMode::Level };
-        let watch = |fd, role, interest| {
-            state.core.register(fd, Registration::owned(state.key, role, interest, mode))
-        };
-        let wanted = state.interest_of_flags();
-        let reading = watch(state.fd, role, wanted)?;
-        state.watches.set([Some(reading), None]);
-        if let Some(fd) = writer {
-            state.set(Flags::TWO_FDS);
-            // Without interest, so not in the kernel, until something is queued.
-            let writing = watch(fd, Role::Writer, Interest::empty());
-            state.watches.set([Some(reading), Some(writing.inspect_err(|_| state.unwatch())?)]);
-        }
-        state.interest.set(wanted);
-        if !state.stream.is_unbuffered() {
-            state.set(Flags::CUSTOM);
-            state.check_stream_buffer(); // A TLS stream may hold input since its handshake.
-        }
-        Ok(reading)
     }
 
     /// Continues the beginning of a run that is not plain. Returns true if `connection_made` was
@@ -152,11 +110,19 @@ impl Transport {
     /// reports.
     pub(crate) fn end_run(&self) {
         self.state.unset(Flags::RUNNING);
-        #[cfg(debug_assertions)]
-        self.state.verify();
         if self.state.has_more_to_do() {
             self.state.feed();
         }
+        #[cfg(debug_assertions)]
+        self.state.verify();
+    }
+
+    /// Ends the connection, if it has not ended, and its last run. Writes are dropped from now on.
+    #[cold]
+    pub(crate) fn end_last_run(&self) {
+        self.abort();
+        #[cfg(debug_assertions)]
+        self.state.verify();
     }
 
     /// Writes from the queue, and continues with what waits for its end.
@@ -181,14 +147,26 @@ impl Transport {
     }
 
     /// Returns the water mark that the queue has crossed, for the protocol. High and low alternate.
+    /// At the low one reading continues, unless the user has paused it.
     pub(crate) fn check_water_marks(&self) -> Option<WaterMark> {
         let mark = self.state.crossed_mark();
         match mark {
             Some(WaterMark::High) => self.state.set(Flags::WRITING_PAUSED),
-            Some(WaterMark::Low) => self.state.unset(Flags::WRITING_PAUSED),
+            Some(WaterMark::Low) => {
+                self.state.unset(Flags::WRITING_PAUSED | Flags::READ_HELD);
+                self.state.sync_interest();
+            }
             None => {}
         }
         mark
+    }
+
+    /// Stops reading until the queue is short again, whether or not the user pauses and resumes
+    /// meanwhile. Does nothing if the queue is not long.
+    pub(crate) fn hold_reading(&self) {
+        if self.state.has(Flags::WRITING_PAUSED) {
+            self.state.pause(Flags::READ_HELD);
+        }
     }
 
     /// Ends the connection because its descriptor was closed while it was watched.
@@ -256,6 +234,8 @@ impl Transport {
         }
         self.state.unset(Flags::RUNNING);
         self.state.feed();
+        #[cfg(debug_assertions)]
+        self.state.verify();
     }
 
     /// Returns true if `core` belongs to the connection's loop.

@@ -20,6 +20,8 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::Location;
 
+use mainspring_sys::Interest;
+
 use super::flags::Flags;
 use super::read::READS;
 use super::state::{TransportState, is_retry};
@@ -82,11 +84,13 @@ impl TransportState<dyn StreamCell> {
     }
 
     /// Repeats the operation of `flag` when the stream, which has no room for its last bytes, is
-    /// writable.
+    /// writable. Does nothing if the stream has ended the connection meanwhile.
     #[cold]
     fn retry_when_writable(&self, flag: Flags) {
-        self.set(flag | Flags::UNFLUSHED);
-        self.sync_interest();
+        if !self.has(Flags::FAILING | Flags::DONE) {
+            self.set(flag | Flags::UNFLUSHED);
+            self.sync_interest();
+        }
     }
 
     fn shut_down_stream(&self) -> io::Result<()> {
@@ -217,7 +221,7 @@ impl TransportState<dyn StreamCell> {
     /// Ends everything that could queue the callback again.
     fn stop_events(&self) {
         self.set(Flags::DONE);
-        self.unset(Flags::UNSENT);
+        self.unset(Flags::UNSENT | Flags::MAYBE_READABLE);
         if let Some(extra) = self.extra.get() {
             drop(extra.queue.take());
         }
@@ -226,6 +230,7 @@ impl TransportState<dyn StreamCell> {
     }
 
     pub(super) fn unwatch(&self) {
+        self.interest.set(Interest::empty());
         for watch in self.watches.take().into_iter().flatten() {
             self.core.unwatch(watch, self.key);
         }

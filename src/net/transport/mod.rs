@@ -5,6 +5,44 @@
 //! does not accept are queued, and only then is the stream watched for writing. So a request and
 //! its answer cost two system calls, and no change of a registration.
 //!
+//! # States
+//!
+//! A connection has a state of reading, a state of writing, and one for both. The function in the
+//! middle leads to the state at its right, which has these flags.
+//!
+//! ```text
+//!             from             function                       to          flags
+//! reading     open             pause_reading                  paused      READ_PAUSED
+//!             paused           resume_reading                 open
+//!             open             hold_reading                   held        READ_HELD
+//!             held             check_water_marks              open
+//!             open             check_read                     ended       EOF
+//!
+//! writing     open             note_queued, flush_stream      draining    QUEUED, UNFLUSHED
+//!             draining         flush                          open
+//!             open, draining   shutdown_write                 finishing   SHUTDOWN_DUE
+//!             finishing        shut_down_writing              ended       WRITE_SHUT
+//!             open             close_or_linger                ended       WRITE_SHUT
+//!
+//! connection  -                announce                       opening     UNANNOUNCED
+//!             opening          begin_other_run                open
+//!             opening, open    close                          closing     CLOSING
+//!             opening, open    fail_writing                   failing     FAILING
+//!             closing          close_or_linger                lingering   CLOSING, LINGERING
+//!             any other        end                            closed      DONE
+//! ```
+//!
+//! * Reading may be paused and held at once. Failing lifts both, so that the last input arrives.
+//! * Writing that finishes, and a connection that closes, drain first.
+//! * The connection ends when reading and writing have ended, and at the first error of reading. A
+//!   failing one ends after the last input.
+//! * A connection that closes while it opens has both flags, because `connection_made` is the first
+//!   callback in any case. Other flags of earlier states of the connection stay set, too.
+//!
+//! The other flags are no states of this kind. `CUSTOM`, `EDGE` and `TWO_FDS` are properties of the
+//! stream, `LIMITED` means that there is a timer. `WRITING_PAUSED` alternates at the water marks.
+//! The rest belongs to the runs of the callback.
+//!
 //! # Runs
 //!
 //! A run of the callback reads until a read returns less than the buffer holds, up to a limit; then
@@ -16,14 +54,17 @@
 //! # Invariants
 //!
 //! * The interest registered in the kernel is what `TransportState::interest_of_flags` returns.
-//! * `QUEUED` is set while the queue is not empty.
+//! * `QUEUED` is set while the queue is not empty, `LIMITED` while there is a timer.
 //! * Bytes are written in the order of the `write` calls: nothing is written directly while others
 //!   are queued.
 //! * After `DONE` is set nothing is read or written; `connection_lost` follows.
 //! * While an edge-triggered stream has a reading interest, one of three holds: a read has found
 //!   nothing more, an event will come, or `MAYBE_READABLE` is set and the callback is queued.
+//! * The callback is queued if it must run without an event.
 //! * There is a timer while `LINGERING` is set and `DONE` is not.
 //! * The flags are in a legal combination, see the table in `flags.rs`.
+//!
+//! In debug builds `TransportState::verify` checks them at the end of each run.
 
 mod accepted;
 mod callback;
@@ -32,6 +73,7 @@ mod descriptors;
 mod extra;
 mod flags;
 mod limit;
+mod open;
 mod queue;
 mod read;
 mod shared_file;
@@ -39,27 +81,18 @@ mod state;
 mod stream_access;
 mod stream_cell;
 
-use std::cell::Cell;
 use std::fmt;
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use mainspring_sys::socket::Address;
-
-use self::accepted::Accepted;
 pub(crate) use self::callback::WaterMark;
 use self::flags::Flags;
 pub(crate) use self::shared_file::SharedFile;
-use self::shared_file::SharedFileCell;
 use self::state::TransportState;
 use self::stream_cell::StreamCell;
-use super::socket::Socket;
-use super::transport_stream::TransportStream;
 use crate::error::{Error, Result};
-use crate::event_loop::loop_core::LoopCore;
-use crate::handle::{Handle, Key};
+use crate::handle::Handle;
 
 /// Handle of a connection, to write to it and to close it. Clones refer to the same connection.
 ///
@@ -70,39 +103,6 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Creates the transport of `stream` for a callback with the key `key`. The stream is not
-    /// watched yet.
-    pub(crate) fn new<T: TransportStream + 'static>(
-        core: Rc<LoopCore>,
-        stream: T,
-        key: Key,
-    ) -> Transport {
-        let fd = stream.reader().as_raw_fd();
-        Transport { state: Rc::new(TransportState::new(core, key, fd, Cell::new(Some(stream)))) }
-    }
-
-    /// Creates the transport of a stream with files that other processes share.
-    pub(crate) fn shared<T: TransportStream + 'static>(
-        core: Rc<LoopCore>,
-        file: SharedFile<T>,
-        key: Key,
-    ) -> Transport {
-        let fd = file.reader().as_raw_fd();
-        Transport { state: Rc::new(TransportState::new(core, key, fd, SharedFileCell::new(file))) }
-    }
-
-    /// Creates the transport of a socket that was accepted from `peer`.
-    pub(crate) fn accepted(
-        core: Rc<LoopCore>,
-        socket: Socket,
-        peer: &Address,
-        key: Key,
-    ) -> Transport {
-        let fd = socket.as_fd().as_raw_fd();
-        let cell = Accepted::new(socket, peer);
-        Transport { state: Rc::new(TransportState::new(core, key, fd, cell)) }
-    }
-
     /// Writes `data`: as much as the kernel accepts at once, the rest as the peer reads. Never
     /// blocks and never fails because of a full buffer. A stream error ends the connection; input
     /// that has arrived is delivered first, then `connection_lost` gets the error.
@@ -229,18 +229,6 @@ impl Transport {
     /// until the queue is short enough.
     pub fn resume_reading(&self) {
         self.state.unset(Flags::READ_PAUSED);
-        self.state.sync_interest();
-    }
-
-    /// Stops reading until [`release_reading`](Transport::release_reading), whether or not the user
-    /// pauses and resumes meanwhile.
-    pub(crate) fn hold_reading(&self) {
-        self.state.pause(Flags::READ_HELD);
-    }
-
-    /// Continues reading, unless the user has paused it.
-    pub(crate) fn release_reading(&self) {
-        self.state.unset(Flags::READ_HELD);
         self.state.sync_interest();
     }
 

@@ -178,6 +178,8 @@ impl TransportState<dyn StreamCell> {
                 self.unset(Flags::UNFLUSHED);
                 self.finish_output();
             }
+            // The stream may have ended the connection meanwhile.
+            Err(error) if is_retry(&error) && self.has(Flags::FAILING | Flags::DONE) => {}
             Err(error) if is_retry(&error) => self.set(Flags::UNFLUSHED),
             Err(error) => return self.fail_writing(error.into()),
         }

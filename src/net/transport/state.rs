@@ -74,12 +74,24 @@ impl TransportState<dyn StreamCell> {
         self.flags.set(self.flags.get() - flags);
     }
 
-    /// Panics if the flags are in an illegal combination.
+    /// Panics if the flags contradict each other or another field. Holds between two runs.
     #[cfg(debug_assertions)]
     pub(super) fn verify(&self) {
         let flags = self.flags.get();
         if let Err(broken) = flags.verify() {
-            panic!("the flag {broken:?} contradicts others: {flags:?}");
+            panic!("the flags {broken:?} contradict others: {flags:?}");
+        }
+        let limit = self.extra.get().and_then(|extra| extra.limit.get());
+        let is_queued = self.has(Flags::SELF_QUEUED | Flags::DONE);
+        let is_synced = self.interest.get() == self.interest_of_flags();
+        for (holds, what) in [
+            (self.has(Flags::QUEUED) == (self.queued() > 0), "the queue"),
+            (self.has(Flags::LIMITED) == limit.is_some(), "the timer"),
+            (is_queued || !self.has_more_to_do(), "the ready deque"),
+            // A close inside a call of the stream waits for the next run.
+            (is_synced || self.can_finish_output(), "the registered interest"),
+        ] {
+            assert!(holds, "the flags contradict {what}: {flags:?}");
         }
     }
 

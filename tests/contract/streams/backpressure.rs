@@ -247,6 +247,32 @@ fn s2_a_pause_of_the_user_outlasts_that_of_a_long_queue() {
     });
 }
 
+/// The pause by the default `pause_writing` ends at the low-water mark, whatever protocol the
+/// connection has by then.
+#[test]
+fn s2_a_default_pause_ends_after_the_protocol_is_replaced() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recording_loop(kind);
+        let (ours, mut theirs) = pair();
+        fill(&ours);
+        let conn = el.attach(ours, |_, _, _, _| Ok(())).unwrap();
+        conn.write(&[0; HIGH + 1]);
+        tick_until_idle(&mut el);
+        assert!(!conn.is_reading());
+        el.set_protocol(&conn, recorder()).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        tick_until(&mut el, |_| {
+            drain(&mut theirs);
+            conn.queued() == 0
+        });
+        tick_until_idle(&mut el);
+        assert_eq!(marks(&el), [Callback::Resume]);
+        theirs.write_all(b"question").unwrap();
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().bytes(), b"question");
+    });
+}
+
 #[test]
 fn s2_paused_reading_delivers_nothing_and_loses_nothing() {
     on_every_selector(|kind| {

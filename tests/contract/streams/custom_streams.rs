@@ -12,7 +12,7 @@ use mainspring::net::{Transport, TransportStream};
 use rustix::io::Errno;
 
 use crate::support::bytes::{RandomNumbers, pattern};
-use crate::support::custom_stream::{Action, ReentrantStream};
+use crate::support::custom_stream::{Action, AlteredStream, ReentrantStream};
 use crate::support::descriptors::pair;
 use crate::support::on_every_selector;
 use crate::support::protocol::{Callback, recorder, recording_loop, tick_until, tick_until_idle};
@@ -280,6 +280,35 @@ fn s3_a_stream_that_panics_in_a_write_stays_usable() {
         tick_until_idle(&mut el);
         assert_eq!(el.state().lost_reason(), Some(None));
         place.take();
+    });
+}
+
+/// The connection stays ended, although the call of the stream returns `WouldBlock`.
+#[test]
+fn s3_a_stream_without_room_may_abort_its_connection() {
+    on_every_selector(|kind| {
+        for in_flush in [false, true] {
+            let (mut el, _) = recording_loop(kind);
+            let (ours, _theirs) = pair();
+            let place = Rc::<RefCell<Option<Transport>>>::default();
+            let transport = place.clone();
+            let abort = move || {
+                transport.borrow().as_ref().unwrap().abort();
+                Err(ErrorKind::WouldBlock.into())
+            };
+            let mut stream = AlteredStream::new(ours);
+            match in_flush {
+                true => stream.flush = Box::new(abort),
+                false => stream.shutdown_write = Box::new(move |_| abort()),
+            }
+            let conn = el.attach_with(stream, recorder()).unwrap();
+            *place.borrow_mut() = Some(conn.clone());
+            conn.write(b"x");
+            conn.shutdown_write();
+            tick_until_idle(&mut el);
+            assert_eq!(el.state().lost_reason(), Some(None));
+            place.take();
+        }
     });
 }
 

@@ -15,6 +15,7 @@ type Count = Rc<Cell<u32>>;
 pub struct AlteredStream<S> {
     pub stream: S,
     pub before_read: Box<dyn Fn()>,
+    pub flush: Box<dyn Fn() -> io::Result<()>>,
     pub shutdown_write: ShutdownWrite<S>,
     pub has_buffered: fn(&S) -> bool,
 }
@@ -25,6 +26,7 @@ impl<S: TransportStream + 'static> AlteredStream<S> {
         AlteredStream {
             stream,
             before_read: Box::new(|| ()),
+            flush: Box::new(|| Ok(())),
             shutdown_write: Box::new(S::shutdown_write),
             has_buffered: S::has_buffered,
         }
@@ -72,6 +74,10 @@ impl<S: TransportStream> TransportStream for AlteredStream<S> {
 
     fn has_buffered(&self) -> bool {
         (self.has_buffered)(&self.stream)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        (self.flush)().and_then(|()| self.stream.flush())
     }
 }
 

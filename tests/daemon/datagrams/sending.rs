@@ -3,7 +3,8 @@
 use std::iter;
 use std::time::Duration;
 
-use mainspring::net::{Outgoing, UnixDatagram};
+use mainspring::net::{Datagram, DatagramProtocol, DatagramTransport, Outgoing, UnixDatagram};
+use mainspring::{LoopHandle, Result};
 
 use super::support::{Log, Logging, take, to, udp};
 use crate::support::network::short_dir;
@@ -116,13 +117,37 @@ fn m4_a_receiver_that_never_reads_delays_the_end_for_a_minute() {
     });
 }
 
+/// Counts datagrams, and overrides `resume_writing` alone.
+struct Counting;
+
+impl DatagramProtocol<i32> for Counting {
+    fn datagram_received(
+        &mut self,
+        _: &LoopHandle<i32>,
+        seen: &mut i32,
+        _: &DatagramTransport,
+        _: &Datagram<'_>,
+    ) -> Result<()> {
+        Ok(*seen += 1)
+    }
+
+    fn resume_writing(
+        &mut self,
+        _: &LoopHandle<i32>,
+        _: &mut i32,
+        _: &DatagramTransport,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
 #[test]
 fn m3_the_default_pauses_reading_until_the_queue_is_short() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, 0);
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         let theirs = theirs.into_std();
-        let endpoint = el.attach_datagram(ours, |_, seen, _, _| Ok(*seen += 1)).unwrap();
+        let endpoint = el.attach_datagram_with(ours, Counting).unwrap();
         endpoint.set_water_marks(0, 1000);
         assert_eq!(endpoint.water_marks(), (0, 1000));
         while endpoint.queued() <= 1000 {
