@@ -150,7 +150,7 @@ impl Agenda {
 
 impl<S> EventLoop<S> {
     /// Returns true if anything is left that could call back. [`run`](EventLoop::run) checks this
-    /// before each tick. What was queued counts until the next tick, even if it was cancelled.
+    /// before each tick. A queued callback counts until the next tick, even if it was cancelled.
     pub fn is_alive(&self) -> bool {
         let core = &self.core;
         if core.closed.get() {

@@ -130,7 +130,7 @@ impl<P> Endpoint<P> {
         let errors = shared.errors.borrow().len();
         for _ in 0..errors {
             let error = shared.errors.borrow_mut().pop_front();
-            let Some(error) = error else { break }; // The endpoint is over.
+            let Some(error) = error else { break }; // The endpoint has ended.
             let received = self.protocol.error_received(cx.el, cx.state, cx.endpoint, &error);
             cx.finish(received);
         }

@@ -1,7 +1,7 @@
 //! The conversions that every socket of tasks has: from std's type, to it, and to the descriptor.
 
-/// Implements them for a type with `from_std` and `into_std`. The caller imports `OwnedFd`, `Error`
-/// and `Result`.
+/// Implements the conversions of a type with `from_std` and `into_std`. The caller imports
+/// `OwnedFd`, `Error` and `Result`.
 macro_rules! std_conversions {
     ($socket:ident, $std:ty) => {
         impl TryFrom<$std> for $socket {

@@ -183,7 +183,7 @@ impl ClockTimer {
     ///
     /// # Errors
     ///
-    /// `None` here: there is no timer.
+    /// Never fails: no value of this type exists.
     pub fn set(&self, _deadline: Duration) -> io::Result<bool> {
         match self.none {}
     }
@@ -192,7 +192,7 @@ impl ClockTimer {
     ///
     /// # Errors
     ///
-    /// `None` here: there is no timer.
+    /// Never fails: no value of this type exists.
     pub fn drain(&self) -> io::Result<bool> {
         match self.none {}
     }

@@ -316,7 +316,7 @@ mod tests {
     fn the_error_of_one_end_closes_the_other() {
         let (reader, writer) = pipe().unwrap();
         assert!(owned_pair([-1, writer.into_raw_fd()]).is_err());
-        assert_eq!(read(reader.as_fd(), &mut [0]).unwrap(), 0, "nobody can write");
+        assert_eq!(read(reader.as_fd(), &mut [0]).unwrap(), 0, "no writer is left");
     }
 
     /// A kqueue of the BSDs returns `ENOTTY`; on other systems no file does.

@@ -112,8 +112,8 @@ fn of_process(pid: u32) -> Result<Vec<Source>, Failure> {
     Ok(chosen.into_iter().map(|(source, _)| source).collect())
 }
 
-/// Returns true for a process that its parent has not waited for yet, which has no memory: the
-/// state of proc(5) follows the name in parentheses.
+/// Returns true if the process has ended, and its parent has not waited for it. Such a process has
+/// no memory. Its state follows the name in parentheses (proc(5)).
 fn has_ended(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['Z', 'X']))

@@ -209,8 +209,8 @@ impl EndpointState {
             || self.crossed_mark().is_some()
     }
 
-    /// Returns true if `connection_made` comes next. An endpoint that is over gets it only before
-    /// errors.
+    /// Returns true if `connection_made` comes next. An endpoint that has ended gets it only if
+    /// errors follow.
     pub(in crate::net) fn must_announce(&self) -> bool {
         self.has(Flags::UNANNOUNCED) && (!self.has(Flags::DONE) || !self.errors.borrow().is_empty())
     }

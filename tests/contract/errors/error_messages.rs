@@ -1,13 +1,17 @@
 //! Error messages and the source locations that they name (docs/contract.md, W12).
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::future::pending;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::process::Command;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
-use mainspring::net::{self, ListenOptions, TcpListener, UdpSocket, lookup_host};
+use mainspring::net::{self, Host, ListenOptions, TcpListener, UdpSocket, lookup_host};
 use mainspring::{CancelScope, Error, EventLoop, race_all, sleep, spawn, timeout, timeout_at};
 
 use crate::support::process::alone_as;
@@ -46,6 +50,20 @@ fn w12_a_cause_is_printed_once() {
     let connect =
         Error::Connect { address: "a:1".into(), source: io::Error::other(Repeating(cause())) };
     assert_eq!(format!("{connect:?}"), "cannot connect to a:1: IO error: X");
+}
+
+#[test]
+fn w12_an_error_names_the_fd_the_host_or_the_program() {
+    let el = EventLoop::new().unwrap();
+    let file = Rc::new(File::open("/dev/null").unwrap());
+    el.add_reader(file.clone(), |_, (), _| Ok(())).unwrap();
+    let watched = el.add_reader(file.clone(), |_, (), _| Ok(())).unwrap_err();
+    let fd = file.as_raw_fd();
+    assert_eq!(watched.to_string(), format!("fd {fd} already has a reader in this loop"));
+    let host = Host::new("no host", 80).unwrap_err();
+    assert!(host.to_string().starts_with("cannot look up \"no host\": "), "{host}");
+    let program = el.spawn_child(Command::new("/no/such/program"), |_, (), _| {}).unwrap_err();
+    assert_eq!(program.to_string(), "cannot start \"/no/such/program\"");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A callback that does not return, seen from another process (docs/contract.md, R7).
+//! A callback that does not return, seen from another process (docs/contract.md, R7 and R9).
 
 use std::io;
 use std::os::fd::AsFd;
@@ -122,7 +122,7 @@ fn words(arguments: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn r7_a_reader_that_closes_the_pipe_is_no_error() {
+fn r9_an_output_without_a_reader_is_no_error_and_a_full_one_is() {
     let path = Temporary::new("pipe");
     super::files::record(&path);
     for command in ["ps", "top", "trace", "blame"] {
