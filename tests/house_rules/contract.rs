@@ -58,7 +58,7 @@ fn a_planted_test_without_a_promise_is_found() {
     assert_eq!(unpromised(&source), ["tests/planted.rs: `p3_b` begins with no promise"]);
 }
 
-/// Tests whose names do not begin with a promise. Tests of a check itself begin with `planted`.
+/// Tests with names that do not begin with a promise. Tests of a check itself begin with `planted`.
 fn unpromised(source: &Source) -> Vec<String> {
     let code = source.code();
     let after = code.split("#[test]").skip(1).filter_map(|rest| rest.split_once("fn "));
