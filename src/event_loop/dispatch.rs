@@ -119,10 +119,10 @@ impl<S> EventLoop<S> {
         if !matches!(entry.callback, Some(Callback::Once(_))) {
             return self.core.note_nothing_ran(readiness); // Parked or reserved.
         }
-        let entry = callbacks.remove(key);
+        let callback = callbacks.take(key);
         drop(callbacks);
         self.handle.detach_source(origin.source, key);
-        if let Some(Callback::Once(once)) = entry.and_then(|entry| entry.callback) {
+        if let Some(Callback::Once(once)) = callback {
             self.call_once(key, once, origin);
         }
         true
