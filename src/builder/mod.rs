@@ -13,7 +13,7 @@ use self::parts::{debug_by_environment, open_selector, open_wakeup, setting};
 use crate::blocking::BlockingPool;
 use crate::clock::{Clock, Timeline};
 use crate::error::{Error, Result};
-use crate::event_loop::loop_core::{Limits, LoopCore};
+use crate::event_loop::loop_core::{LoopCore, Settings};
 use crate::event_loop::{EventLoop, LoopHandle, PanicPolicy};
 use crate::inbox::Inbox;
 use crate::tape::Recorder;
@@ -95,7 +95,7 @@ pub struct EventLoopBuilder {
     /// `None` for the system's clock.
     clock: Option<Box<dyn Clock>>,
     event_capacity: usize,
-    limits: Limits,
+    settings: Settings,
     debug: Option<bool>,
     await_lines: Option<bool>,
     measure: bool,
@@ -113,7 +113,7 @@ impl EventLoopBuilder {
             wakeup: None,
             clock: None,
             event_capacity: 1024,
-            limits: Limits {
+            settings: Settings {
                 accept_batch: 64,
                 inbox_batch: 1024,
                 read_buffer: 64 * 1024,
@@ -166,7 +166,7 @@ impl EventLoopBuilder {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn exit_watch(mut self, kind: ExitWatchKind) -> EventLoopBuilder {
-        self.limits.exit_watch = Some(kind);
+        self.settings.exit_watch = Some(kind);
         self
     }
 
@@ -184,20 +184,20 @@ impl EventLoopBuilder {
 
     /// Sets the maximum number of connections that a listener accepts in a tick. Default: 64.
     pub fn accept_batch(mut self, connections: usize) -> EventLoopBuilder {
-        self.limits.accept_batch = connections;
+        self.settings.accept_batch = connections;
         self
     }
 
     /// Sets the maximum number of closures from other threads that run in a tick. Default: 1024.
     pub fn inbox_batch(mut self, closures: usize) -> EventLoopBuilder {
-        self.limits.inbox_batch = closures;
+        self.settings.inbox_batch = closures;
         self
     }
 
     /// Sets the size of the read buffer that all transports of the loop share, in bytes, up to
     /// 1 GiB. Default: 64 KiB.
     pub fn read_buffer(mut self, bytes: usize) -> EventLoopBuilder {
-        self.limits.read_buffer = bytes;
+        self.settings.read_buffer = bytes;
         self
     }
 
@@ -328,26 +328,26 @@ impl EventLoopBuilder {
     /// Same as [`build`](EventLoopBuilder::build).
     pub fn build_with<S>(mut self, state: S) -> Result<EventLoop<S>> {
         self.check()?;
-        self.limits.debug = match self.debug {
+        self.settings.debug = match self.debug {
             Some(debug) => debug,
             None => debug_by_environment()?,
         };
-        self.limits.report_disconnects = self.report_disconnects.unwrap_or(self.limits.debug);
-        if self.limits.exit_watch.is_none() {
-            self.limits.exit_watch = ExitWatchKind::from_env().map_err(setting)?;
+        self.settings.report_disconnects = self.report_disconnects.unwrap_or(self.settings.debug);
+        if self.settings.exit_watch.is_none() {
+            self.settings.exit_watch = ExitWatchKind::from_env().map_err(setting)?;
         }
-        self.limits.custom_selector = matches!(self.selector, Some(SelectorChoice::Custom(_)));
-        let awaits = self.await_lines.unwrap_or(self.limits.debug || cfg!(debug_assertions));
-        self.limits.await_lines = awaits;
-        self.limits.slow = self.limits.debug.then_some(self.slow);
+        self.settings.custom_selector = matches!(self.selector, Some(SelectorChoice::Custom(_)));
+        let awaits = self.await_lines.unwrap_or(self.settings.debug || cfg!(debug_assertions));
+        self.settings.await_lines = awaits;
+        self.settings.slow = self.settings.debug.then_some(self.slow);
         let mut watchers = Watchers::new(open_selector(self.selector)?);
         let wakeup = open_wakeup(self.wakeup, &mut watchers)?;
         let pool = self.blocking_pool.unwrap_or_default();
         let timeline = self.clock.map_or_else(Timeline::monotonic, Timeline::new);
-        let core = LoopCore::new(watchers, timeline, pool, self.limits);
-        let times = self.limits.slow.is_some() || self.measure || self.recorder.is_some();
+        let core = LoopCore::new(watchers, timeline, pool, self.settings);
+        let times = self.settings.slow.is_some() || self.measure || self.recorder.is_some();
         core.is_timed.set(times);
-        core.is_instrumented.set(times || self.limits.await_lines);
+        core.is_instrumented.set(times || self.settings.await_lines);
         if self.measure {
             core.page.measure();
         }
@@ -364,9 +364,9 @@ impl EventLoopBuilder {
     fn check(&self) -> Result<()> {
         let sizes = [
             ("event_capacity", self.event_capacity),
-            ("accept_batch", self.limits.accept_batch),
-            ("inbox_batch", self.limits.inbox_batch),
-            ("read_buffer", self.limits.read_buffer),
+            ("accept_batch", self.settings.accept_batch),
+            ("inbox_batch", self.settings.inbox_batch),
+            ("read_buffer", self.settings.read_buffer),
         ];
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return Err(Error::Setting(format!("{name} must be at least 1")));
@@ -375,7 +375,7 @@ impl EventLoopBuilder {
         if self.event_capacity > 1_000_000 {
             return Err(Error::Setting("event_capacity must be at most a million".into()));
         }
-        if self.limits.read_buffer > MAX_READ_BUFFER {
+        if self.settings.read_buffer > MAX_READ_BUFFER {
             return Err(Error::Setting("read_buffer must be at most 1 GiB".into()));
         }
         Ok(())

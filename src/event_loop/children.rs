@@ -20,7 +20,7 @@ impl LoopCore {
     /// spawn, so that nothing can fail after it.
     pub(crate) fn open_children(&self) -> Result<ExitWatchKind> {
         self.check_open()?;
-        let kind = self.limits.exit_watch.unwrap_or(ExitWatchKind::available()[0]);
+        let kind = self.settings.exit_watch.unwrap_or(ExitWatchKind::available()[0]);
         let mut children = self.children.borrow_mut();
         let mut watchers = self.watchers.borrow_mut();
         if let Some((fd, mode)) = children.open(kind, &mut **watchers.selector(), CHILDREN)? {

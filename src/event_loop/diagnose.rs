@@ -279,7 +279,7 @@ impl<S> EventLoop<S> {
     pub(super) fn end_sampling(&self) {
         let core = &self.core;
         if core.is_sampling.take() {
-            core.is_instrumented.set(core.is_timed.get() || core.limits.await_lines);
+            core.is_instrumented.set(core.is_timed.get() || core.settings.await_lines);
         }
     }
 }

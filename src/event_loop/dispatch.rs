@@ -64,7 +64,7 @@ impl<S> EventLoop<S> {
     pub(super) fn is_only_clocked(&self) -> bool {
         let core = &self.core;
         let has_others =
-            core.limits.slow.is_some() || core.limits.await_lines || core.is_sampling.get();
+            core.settings.slow.is_some() || core.settings.await_lines || core.is_sampling.get();
         core.is_timed.get() && !has_others
     }
 
@@ -73,7 +73,7 @@ impl<S> EventLoop<S> {
             return self.dispatch_sampled(ready, time);
         }
         let is_task = ready.key.is_task_layer() && ready.key != Key::INBOX;
-        if !is_task || !self.core.limits.await_lines {
+        if !is_task || !self.core.settings.await_lines {
             return self.dispatch_apart(ready, time);
         }
         self.record_task(ready, time);
@@ -174,7 +174,7 @@ impl<S> EventLoop<S> {
             return run(self, None);
         }
         // Before the call, which may remove the registration.
-        let slow = self.core.limits.slow;
+        let slow = self.core.settings.slow;
         let report = slow.and_then(|limit| self.handle.report_of_next(ready, limit));
         let began = self.take_lap();
         let result = run(self, Some(began));
@@ -195,7 +195,7 @@ impl<S> EventLoop<S> {
             times.add_call(began, ended);
         }
         let took = Duration::from_nanos(ended.saturating_sub(began));
-        let slow = self.core.limits.slow;
+        let slow = self.core.settings.slow;
         if let (Some(limit), Some(report)) = (slow, report)
             && took >= limit
         {

@@ -47,7 +47,7 @@ pub(crate) const TIMEBASES: [Token; Timebase::ALL.len()] = [internal_token(3), i
 
 /// Settings of a loop that are read while it runs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct Settings {
     /// Connections that a listener accepts in a tick, at most.
     pub(crate) accept_batch: usize,
     /// Messages from other threads that run in a tick, at most.
@@ -72,7 +72,7 @@ pub(crate) struct Limits {
 pub(crate) struct LoopCore {
     /// Id of the loop in this process. Handles contain it.
     pub(crate) loop_id: u32,
-    pub(crate) limits: Limits,
+    pub(crate) settings: Settings,
     pub(crate) timeline: Timeline,
     pub(crate) agenda: Agenda,
     pub(crate) watchers: RefCell<Watchers>,
@@ -137,12 +137,12 @@ impl LoopCore {
         watchers: Watchers,
         timeline: Timeline,
         blocking_pool: BlockingPool,
-        limits: Limits,
+        settings: Settings,
     ) -> Rc<LoopCore> {
         static LOOPS: AtomicU32 = AtomicU32::new(0);
         let core = Rc::new(LoopCore {
             loop_id: LOOPS.fetch_add(1, Ordering::Relaxed),
-            limits,
+            settings,
             timeline,
             agenda: Agenda::default(),
             watchers: RefCell::new(watchers),
@@ -195,7 +195,7 @@ impl LoopCore {
 
     /// Returns true for an error that is not reported: a disconnect of a peer, by default.
     pub(crate) fn is_unreported(&self, error: &Error) -> bool {
-        error.is_disconnect() && !self.limits.report_disconnects
+        error.is_disconnect() && !self.settings.report_disconnects
     }
 
     pub(crate) fn blocking_pool(&self) -> &BlockingPool {

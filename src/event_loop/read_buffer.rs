@@ -44,9 +44,9 @@ impl ReadBuffer<'_> {
     #[inline]
     pub(crate) fn of(core: &LoopCore) -> ReadBuffer<'_> {
         let mut bytes = core.read_buffer.take();
-        if bytes.len() != core.limits.read_buffer {
+        if bytes.len() != core.settings.read_buffer {
             // The first use in this loop, or a nested one.
-            bytes = vec![0; core.limits.read_buffer].into();
+            bytes = vec![0; core.settings.read_buffer].into();
         }
         ReadBuffer { core, bytes }
     }

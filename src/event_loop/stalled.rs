@@ -32,7 +32,7 @@ impl<S> EventLoop<S> {
     fn can_be_woken(&self) -> bool {
         let core = &self.core;
         // The search begins at the descriptor that the last one found, and usually ends there.
-        core.limits.custom_selector
+        core.settings.custom_selector
             || self.handle.shared.tasks.has_descriptor_waiter()
             || self.has_source()
             || self.is_reachable()

@@ -261,7 +261,7 @@ impl<S> EventLoop<S> {
         let mut messages = messages.borrow_mut();
         messages.take_from(inbox);
         let ready = &mut self.core.agenda.ready.borrow_mut();
-        let fed = messages.feed(self.core.limits.inbox_batch, ready);
+        let fed = messages.feed(self.core.settings.inbox_batch, ready);
         self.core.page.messages.add(fed as u64);
     }
 

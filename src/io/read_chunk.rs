@@ -50,7 +50,7 @@ impl ReadChunk {
     /// Takes a buffer of the running loop.
     #[inline]
     fn lend() -> ReadChunk {
-        let lend = |tasks: &Tasks| (tasks.core.read_buffer.take(), tasks.core.limits.read_buffer);
+        let lend = |tasks: &Tasks| (tasks.core.read_buffer.take(), tasks.core.settings.read_buffer);
         let (buffer, size) = current::with_running(lend).unwrap_or((Box::default(), SIZE));
         let mut chunk = ReadChunk { buffer, length: 0, local: PhantomData };
         if chunk.buffer.len() != size {

@@ -54,7 +54,7 @@ impl<F> AcceptCallback<F> {
         P: Protocol<S> + 'static,
     {
         let core = &self.server.core;
-        let mut next = self.policy.begin(core.tick(), core.limits.accept_batch);
+        let mut next = self.policy.begin(core.tick(), core.settings.accept_batch);
         let mut is_first = true;
         while let Next::Accept(1..) = next {
             if self.server.is_full() {

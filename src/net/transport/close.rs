@@ -204,7 +204,7 @@ impl TransportState<dyn StreamCell> {
         let is_mistake = bytes > 0
             && self.has(Flags::CLOSING | Flags::SHUTDOWN_DUE | Flags::WRITE_SHUT)
             && !self.has(Flags::EOF | Flags::FAILING);
-        if is_mistake && self.core.limits.debug && !self.core.closed.get() {
+        if is_mistake && self.core.settings.debug && !self.core.closed.get() {
             let (kind, location) = (ReportKind::Write, Location::caller());
             let error = Error::WriteClosed { fd: self.fd, bytes };
             self.core.report(Report { kind, error, location, name: None });

@@ -165,7 +165,7 @@ impl Tasks {
         }
         let future: BoxedTask = Box::pin(task);
         let key = self.slots.borrow_mut().insert(Some(future), Flags::QUEUED, location);
-        if self.core.limits.await_lines {
+        if self.core.settings.await_lines {
             self.begin_trace(key);
         }
         self.add_alive();
@@ -288,7 +288,7 @@ impl Tasks {
         self.main_due.set(true);
         let flags = Flags::MAIN | Flags::STARTED;
         let key = self.slots.borrow_mut().insert(None, flags, location);
-        if self.core.limits.await_lines {
+        if self.core.settings.await_lines {
             self.begin_trace(key);
         }
         #[cfg(feature = "tracing")]

@@ -195,7 +195,7 @@ impl Tasks {
         #[cfg(feature = "tracing")]
         let _span = spans::ExitGuard(self);
         let _guard = self.begin_poll(key, waker);
-        let turn = self.core.limits.await_lines.then(Turn::begin);
+        let turn = self.core.settings.await_lines.then(Turn::begin);
         let polled = poll(&mut Context::from_waker(waker.waker()));
         if let Some(turn) = turn {
             self.end_main_turn(key, turn);
