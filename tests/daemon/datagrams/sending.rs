@@ -75,19 +75,19 @@ fn m4_close_sends_the_queue_and_abort_drops_it() {
             endpoint.send(b"too late");
             tick(&mut el);
             assert_eq!(take(&log), ["made"]);
+            let mut next = || theirs.recv(&mut [0; 16]).ok();
             if is_aborted {
+                next().unwrap(); // The peer has room for the one that is queued.
                 endpoint.abort();
                 el.run().unwrap();
                 assert_eq!(take(&log), ["lost"]);
-                let received = iter::from_fn(|| theirs.recv(&mut [0; 16]).ok()).count();
+                let received = 1 + iter::from_fn(next).count();
                 assert_eq!(received, sent - 1, "the one that was queued is dropped");
                 continue;
             }
             let mut received = 0;
             while received < sent {
-                while theirs.recv(&mut [0; 16]).is_ok() {
-                    received += 1;
-                }
+                received += iter::from_fn(&mut next).count();
                 if received < sent {
                     el.tick(None).unwrap();
                 }
