@@ -12,7 +12,7 @@ use std::{ptr, slice};
 
 use mainspring::{Error, Interest, Result};
 
-use crate::text;
+use crate::error;
 
 /// `redisAsyncContext`.
 #[repr(C)]
@@ -227,5 +227,5 @@ fn text_of(reply: &RawReply) -> String {
 fn error_of(context: &RawContext) -> Option<Error> {
     let message = access_error(context);
     // SAFETY: it is a string that ends with 0.
-    (!message.is_null()).then(|| Error::other(unsafe { text(message) }))
+    (!message.is_null()).then(|| unsafe { error(message) })
 }

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use mainspring::{Error, Interest, Result};
 
-use crate::text;
+use crate::{error, text};
 
 /// `PGconn`.
 #[repr(C)]
@@ -126,7 +126,7 @@ impl Connection {
         // SAFETY: the connection lives.
         let message = unsafe { PQerrorMessage(self.0.as_ptr()) };
         // SAFETY: it is a string that ends with 0, and lives until the next call.
-        Error::other(unsafe { text(message) }.trim_end())
+        unsafe { error(message) }
     }
 }
 
@@ -165,7 +165,7 @@ impl QueryResult {
         // SAFETY: the result lives.
         let message = unsafe { PQresultErrorMessage(self.0.as_ptr()) };
         // SAFETY: it is a string that ends with 0, and lives as long as the result.
-        Error::other(unsafe { text(message) }.trim_end())
+        unsafe { error(message) }
     }
 }
 
