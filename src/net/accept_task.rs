@@ -29,8 +29,8 @@ use crate::task::sleep_until;
 /// any greater number distinguishes a burst from a single connection.
 const BATCH: usize = 2;
 
-/// The call that needs a running loop, for [`Error::NoLoop`].
-const ACCEPT: &str = "mainspring::net::TcpListener::accept";
+/// The calls that need a running loop, for [`Error::NoLoop`].
+const ACCEPT: &str = "mainspring::net::{TcpListener, UnixListener}::accept";
 
 /// A listening socket of tasks.
 pub(super) struct TaskListener {
