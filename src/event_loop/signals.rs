@@ -23,9 +23,10 @@ impl<S> LoopHandle<S> {
     /// several handlers, in several loops too.
     ///
     /// Signals of the same number that arrive before the callback runs may be merged into one call,
-    /// as always in Unix; different signals are never merged. No signal is blocked, so children
-    /// inherit no mask. When the last handler of a signal ends, in all loops, the previous
-    /// disposition is restored.
+    /// as always in Unix; different signals are never merged. The loop changes no signal mask. A
+    /// signal that all threads block, for example because the parent process did, is delivered when
+    /// one of them unblocks it (pthread_sigmask(3)). When the last handler of a signal ends, in all
+    /// loops, the previous disposition is restored.
     ///
     /// A handler that other code has installed with sigaction(2), for example through signal-hook,
     /// still runs: the loop's handler records the signal and then calls it. The default action and

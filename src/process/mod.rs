@@ -25,7 +25,9 @@
 //! The loop waits only for its own children, each by its pid. So other code of the process can wait
 //! for its children as usual. If other code takes the status of a child of the loop, for example by
 //! `waitpid(-1)`, the loop returns [`StatusUnavailable`](crate::Error::StatusUnavailable). The same
-//! happens if the process ignores `SIGCHLD` (wait(2)).
+//! happens if the process ignores `SIGCHLD` (wait(2)), for example because its parent did. With
+//! [`ExitWatchKind::Signal`](crate::ExitWatchKind) the loop still gets the status, because its
+//! handler replaces the disposition.
 //!
 //! # Mechanisms
 //!

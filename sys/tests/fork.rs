@@ -3,15 +3,19 @@
 //! A child of a process with several threads may do very little, so this program has only the
 //! threads that a test starts, and runs its tests one after the other.
 
+mod default_signals;
+
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::ptr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -40,6 +44,8 @@ const TESTS: &[(&str, Test)] = &[
     ("o2_a_child_can_take_a_snapshot", o2_snapshot),
     ("c15_children_of_the_parent_are_left_to_it", c15_children),
     ("c15_a_dropped_copy_kills_no_child", c15_drop),
+    ("c3_an_ignored_sigchld_loses_statuses_without_a_handler", c3_ignored),
+    ("x3_a_signal_that_all_threads_block_is_pending", x3_blocked),
     ("r6_a_child_leaves_the_tape_of_its_parent", r6_tape),
     ("r6_the_ring_of_a_child_begins_again", r6_ring),
     ("r6_a_child_that_cannot_run_leaves_the_tape_of_its_parent", r6_refuses),
@@ -54,6 +60,7 @@ const TESTS: &[(&str, Test)] = &[
 ];
 
 fn main() {
+    default_signals::set_default_signals();
     let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
     for (name, test) in TESTS {
         if !wanted.is_empty() && !wanted.iter().any(|it| name.contains(it.as_str())) {
@@ -501,6 +508,44 @@ fn x7_signals(kind: SelectorKind) {
     assert_eq!(el.tick(Some(Duration::from_millis(50))).unwrap(), 0);
     assert_eq!(*el.state(), 0);
     Signal::TERM.raise().unwrap();
+    run_until(&mut el, |count| *count == 1);
+}
+
+/// The kernel reaps the children of a process that ignores SIGCHLD (wait(2)), as the parent of a
+/// daemon may have done.
+fn c3_ignored(kind: SelectorKind) {
+    // SAFETY: the action is a valid one.
+    assert_ne!(unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) }, libc::SIG_ERR);
+    for watch in ExitWatchKind::available() {
+        let builder = EventLoop::builder().selector(kind).exit_watch(*watch);
+        let mut el = builder.build_with(None).unwrap();
+        el.spawn_child(Command::new("true"), |_, ended, status| *ended = Some(status)).unwrap();
+        el.run().unwrap();
+        match el.state().as_ref().unwrap() {
+            Ok(status) => assert!(status.success() && *watch == ExitWatchKind::Signal, "{watch}"),
+            Err(Error::StatusUnavailable { .. }) => assert_ne!(*watch, ExitWatchKind::Signal),
+            Err(error) => panic!("{watch}: {error}"),
+        }
+    }
+}
+
+/// The parent of a daemon may have blocked a signal.
+fn x3_blocked(kind: SelectorKind) {
+    let mask = |how| {
+        let mut signals = MaybeUninit::uninit();
+        // SAFETY: there is room for the set.
+        unsafe { libc::sigemptyset(signals.as_mut_ptr()) };
+        // SAFETY: sigemptyset(3) has initialized the set.
+        unsafe { libc::sigaddset(signals.as_mut_ptr(), libc::SIGUSR1) };
+        // SAFETY: as above; the null pointer is allowed.
+        assert_eq!(unsafe { libc::pthread_sigmask(how, signals.as_ptr(), ptr::null_mut()) }, 0);
+    };
+    mask(libc::SIG_BLOCK);
+    let mut el = new_loop(kind, 0);
+    el.add_signal_handler(Signal::USR1, |_, count| *count += 1).unwrap();
+    Signal::USR1.raise().unwrap();
+    assert_eq!((el.tick(Some(Duration::from_millis(10))).unwrap(), *el.state()), (0, 0));
+    mask(libc::SIG_UNBLOCK);
     run_until(&mut el, |count| *count == 1);
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Dispositions belong to the process, so the tests run one at a time.
 
+mod default_signals;
+
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
@@ -19,7 +21,9 @@ const PATIENCE: Option<Duration> = Some(Duration::from_secs(30));
 
 fn one_at_a_time() -> MutexGuard<'static, ()> {
     static SERIAL: Mutex<()> = Mutex::new(());
-    SERIAL.lock().unwrap_or_else(PoisonError::into_inner)
+    let guard = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
+    default_signals::set_default_signals();
+    guard
 }
 
 fn open() -> (Box<dyn Selector>, Subscription) {

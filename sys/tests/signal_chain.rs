@@ -2,6 +2,8 @@
 //!
 //! Dispositions belong to the process, so the tests run one at a time.
 
+mod default_signals;
+
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -49,6 +51,7 @@ extern "C" fn chaining(number: libc::c_int, info: *mut libc::siginfo_t, context:
 fn one_at_a_time() -> MutexGuard<'static, ()> {
     static SERIAL: Mutex<()> = Mutex::new(());
     let guard = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
+    default_signals::set_default_signals();
     for count in [&PLAIN, &WITH_INFO, &CHAINED] {
         count.store(0, SeqCst);
     }

@@ -2,6 +2,8 @@
 //!
 //! Dispositions belong to the process, so the tests run one at a time.
 
+mod default_signals;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +18,9 @@ const TOKEN: Token = Token::new(3, 4);
 
 fn one_at_a_time() -> MutexGuard<'static, ()> {
     static SERIAL: Mutex<()> = Mutex::new(());
-    SERIAL.lock().unwrap_or_else(PoisonError::into_inner)
+    let guard = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
+    default_signals::set_default_signals();
+    guard
 }
 
 fn open(kind: WakeupKind) -> (Box<dyn Selector>, Subscription) {

@@ -1,5 +1,6 @@
 //! Socket files: a stale one is taken over, any other file is left unchanged.
 
+mod default_signals;
 mod short_dir;
 
 use std::fs;
@@ -176,6 +177,7 @@ fn a_file_is_removed_only_if_it_is_the_same() {
 /// A child does not remove its parent's file.
 #[test]
 fn a_forked_child_removes_nothing() {
+    default_signals::set_default_signals();
     let folder = Folder::new("fork");
     let path = folder.path("socket");
     let listener = UnixListener::bind(&path).unwrap();

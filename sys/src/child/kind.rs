@@ -15,7 +15,7 @@ pub enum ExitWatchKind {
     /// A filter `EVFILT_PROC` of kqueue(2) for each process.
     Kqueue,
     /// `SIGCHLD`, and a wait for each watched process. Available on every system, but each signal
-    /// costs a system call per process.
+    /// costs a system call per process. A thread of the process must not block it.
     Signal,
 }
 

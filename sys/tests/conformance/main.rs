@@ -4,6 +4,8 @@
 //! the test at the same time.
 
 mod closed;
+#[path = "../default_signals/mod.rs"]
+mod default_signals;
 mod edges;
 mod ends;
 mod environment;

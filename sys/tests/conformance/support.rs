@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use mainspring_sys::{Events, Interest, Readiness, Selector, SelectorKind, Token, TriggerMode};
 
+use crate::default_signals::set_default_signals;
+
 /// Bits on which every selector must agree. The others are hints.
 pub const VERDICT: Readiness =
     Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::PRIORITY);
@@ -40,9 +42,11 @@ pub fn on_every_kind(check: impl Fn(&mut Subject)) {
     }
 }
 
-/// Prevents other checks from opening and closing descriptors.
+/// Prevents other checks from opening and closing descriptors, and sets the default signals.
 pub fn alone() -> impl Drop {
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    set_default_signals();
+    guard
 }
 
 pub fn subjects() -> Vec<Subject> {
