@@ -45,10 +45,18 @@ fn write(
     let mut out = BufWriter::new(File::create(path).map_err(failed)?);
     let written = form(tape, &mut out).and_then(|()| out.flush());
     written.map_err(|error| {
-        // A part of a trace could be taken for all of it. A device or a pipe stays.
-        if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file()) {
-            _ = fs::remove_file(path); // The first error counts.
-        }
+        discard(path, out);
         failed(error)
     })
+}
+
+/// Discards an unfinished trace, which could be taken for a whole one: its file is removed. If
+/// `path` is a link, the file that it leads to becomes empty. A device or a pipe stays as it is.
+/// Errors are ignored, because the first one counts.
+fn discard(path: &Path, out: BufWriter<File>) {
+    let (file, _) = out.into_parts(); // The drop of `out` would write the rest of its buffer.
+    _ = file.set_len(0);
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+        _ = fs::remove_file(path);
+    }
 }

@@ -165,15 +165,26 @@ fn r9_a_process_that_has_ended_is_not_one_without_a_recorder() {
 #[test]
 fn r9_a_trace_that_is_not_complete_is_removed() {
     let (path, to) = (Temporary::new("large"), Temporary::new("partial"));
+    let linked = Temporary::new("linked");
     record(&path);
     let command = "trap '' XFSZ; ulimit -f 1; exec \"$@\"";
     let program = env!("CARGO_BIN_EXE_mainspring-under-test");
-    for option in ["--svg", "--perfetto", "--chrome"] {
+    let fails = |option| {
         let words = ["-c", command, "sh", program, "trace", path.text(), option, to.text()];
         let (code, out, text) = texts(Command::new("sh").args(words).output().unwrap());
         let expected = format!("mainspring: cannot write {}: File too large\n", to.text());
         assert_eq!((code, &*out, &*text), (1, "", &*expected), "{option}");
+    };
+    for option in ["--svg", "--perfetto", "--chrome"] {
+        fails(option);
         assert!(!to.0.exists(), "{option}");
+        // A link stays, and its file becomes empty.
+        fs::write(&linked.0, "the trace before").unwrap();
+        std::os::unix::fs::symlink(&linked.0, &to.0).unwrap();
+        fails(option);
+        assert!(to.0.is_symlink(), "{option}");
+        assert_eq!(fs::read(&linked.0).unwrap(), b"", "{option}");
+        fs::remove_file(&to.0).unwrap();
     }
     // A device stays. It has another name here, because root could remove it.
     if std::path::Path::new("/dev/full").exists() {
