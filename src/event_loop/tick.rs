@@ -61,7 +61,8 @@ impl<S> EventLoop<S> {
         self.feed_inbox()?;
         self.feed_timers();
         self.feed_idle();
-        let ran = self.run_batch::<INSTRUMENTED>()?; // callbacks run by `dispatch` only, like the hooks
+        // Callbacks are run by `dispatch` only, like the hooks.
+        let ran = self.run_batch::<INSTRUMENTED>()?;
         if INSTRUMENTED {
             self.end_tick_timed();
             self.end_sampling();

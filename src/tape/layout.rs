@@ -160,6 +160,13 @@ impl Record {
     }
 }
 
+/// Returns the end of a text, at most `longest` bytes.
+pub(super) fn end_of(text: &str, longest: usize) -> &str {
+    let start = text.len().saturating_sub(longest);
+    let end = (start..text.len()).find_map(|at| text.get(at..));
+    end.unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

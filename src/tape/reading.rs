@@ -307,13 +307,9 @@ fn places(words: &[AtomicU64]) -> Vec<Arc<str>> {
             rest[..text].iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
         bytes.truncate(len);
         let place = String::from_utf8_lossy(&bytes);
-        let mut begin = place.len().saturating_sub(LONGEST_PLACE);
-        while !place.is_char_boundary(begin) {
-            begin += 1;
-        }
         let mut line = String::new();
         // Names come from the program, and other programs print them.
-        _ = OneLine(&mut line).write_str(&place[begin..]);
+        _ = OneLine(&mut line).write_str(layout::end_of(&place, LONGEST_PLACE));
         places.push(line.into());
         table = &rest[text..];
     }

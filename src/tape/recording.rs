@@ -341,9 +341,10 @@ impl Recording {
 
 /// Returns the end of a long name, which leaves room for others.
 fn shortened(name: Rc<str>) -> Rc<str> {
-    let Some(start) = name.len().checked_sub(LONGEST_NAME) else { return name };
-    let end = (start..=name.len()).find_map(|at| name.get(at..));
-    end.unwrap_or_default().into()
+    match name.len() > LONGEST_NAME {
+        true => layout::end_of(&name, LONGEST_NAME).into(),
+        false => name,
+    }
 }
 
 /// Completes the header of a tape, which makes it readable.
