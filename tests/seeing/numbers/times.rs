@@ -90,7 +90,7 @@ fn n3_no_clock_is_read_without_measuring() {
 }
 
 #[test]
-fn n3_the_end_of_a_tick_is_the_begin_of_the_next_one() {
+fn n3_the_end_of_a_tick_is_the_beginning_of_the_next_one() {
     on_every_selector(|kind| {
         let reads = Rc::new(Cell::new(0));
         let builder = EventLoop::builder().selector(kind).clock(Counted(reads.clone()));

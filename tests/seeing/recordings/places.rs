@@ -7,27 +7,26 @@ use mainspring::{EventLoop, Recorder};
 use super::{callbacks, recorded};
 use crate::support::{on_every_selector, simulated};
 
-#[test]
-fn r1_a_name_is_in_front_of_its_place() {
+/// Asserts that the place of a timer with this name begins with `begin`.
+fn check_place(name: &str, begin: &str) {
     on_every_selector(|kind| {
         let mut el = recorded(kind, Recorder::ring(64), ());
         let timer = el.call_later(Duration::from_secs(1), |_, ()| {});
-        assert!(el.set_name(timer, "hourly"));
+        assert!(el.set_name(timer, name));
         el.run().unwrap();
-        assert!(callbacks(&el.tape().unwrap())[0].place.starts_with("hourly ("));
+        let place = &callbacks(&el.tape().unwrap())[0].place;
+        assert!(place.starts_with(begin), "{place:?}");
     });
 }
 
 #[test]
+fn r1_a_name_is_in_front_of_its_place() {
+    check_place("hourly", "hourly (");
+}
+
+#[test]
 fn r1_a_place_is_one_line_of_text() {
-    on_every_selector(|kind| {
-        let mut el = recorded(kind, Recorder::ring(64), ());
-        let timer = el.call_later(Duration::from_secs(1), |_, ()| {});
-        assert!(el.set_name(timer, "a\nb\u{1b}[31m"));
-        el.run().unwrap();
-        let place = callbacks(&el.tape().unwrap())[0].place.to_string();
-        assert!(place.starts_with("a\\nb\\u{1b}[31m ("), "{place:?}");
-    });
+    check_place("a\nb\u{1b}[31m", "a\\nb\\u{1b}[31m (");
 }
 
 /// A daemon that names each connection has more names than a tape has room for.
