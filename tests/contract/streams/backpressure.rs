@@ -6,16 +6,16 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use mainspring::net::Transport;
-use mainspring::{EventLoop, LoopHandle, SelectorKind};
+use mainspring::net::{Protocol, Transport};
+use mainspring::{EventLoop, LoopHandle, Result, SelectorKind};
 
 use crate::support::bytes::pattern;
 use crate::support::descriptors::{fill, pair};
-use crate::support::on_every_selector;
 use crate::support::protocol::{
     Callback, Record, Recorder, recorder, recording_loop, tick_until, tick_until_idle,
 };
-use crate::support::ticks::tick;
+use crate::support::ticks::{tick, wait_until};
+use crate::support::{on_every_selector, simulated};
 
 const HIGH: usize = 64 * 1024;
 const LOW: usize = 16 * 1024;
@@ -270,6 +270,37 @@ fn s2_a_default_pause_ends_after_the_protocol_is_replaced() {
         theirs.write_all(b"question").unwrap();
         tick_until_idle(&mut el);
         assert_eq!(el.state().bytes(), b"question");
+    });
+}
+
+/// Counts its input, and calls the default `pause_writing` each time.
+struct Pausing;
+
+impl Protocol<usize> for Pausing {
+    fn data_received(
+        &mut self,
+        el: &LoopHandle<usize>,
+        received: &mut usize,
+        conn: &Transport,
+        data: &[u8],
+    ) -> Result<()> {
+        *received += data.len();
+        self.pause_writing(el, received, conn)
+    }
+}
+
+/// No callback would end the pause.
+#[test]
+fn s2_the_default_pauses_nothing_while_the_queue_is_short() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, 0);
+        let (ours, mut theirs) = pair();
+        let conn = el.attach_with(ours, Pausing).unwrap();
+        for received in [8, 16] {
+            theirs.write_all(b"question").unwrap();
+            wait_until(&mut el, |el| *el.state() == received);
+            assert!(conn.is_reading());
+        }
     });
 }
 
