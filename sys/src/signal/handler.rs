@@ -1,7 +1,7 @@
 //! The code that runs inside a signal handler.
 //!
 //! A handler interrupts a thread between two instructions, perhaps in the middle of an allocation
-//! or with a lock held. So this code consists of atomics, getpid(2), read(2) and write(2), which
+//! or with a lock held. So this code consists of atomics, read(2) and write(2), which
 //! signal-safety(7) allows. Nothing allocates, locks, indexes or panics, and `errno` is left
 //! unchanged.
 //!
@@ -24,11 +24,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64};
-use std::thread;
-use std::time::Duration;
 
 use super::info::{Arrivals, Sender, SignalInfo};
 use super::number::Signal;
+use super::process_count::ActiveHandlers;
 use crate::process::Process;
 use crate::syscall;
 
@@ -90,8 +89,8 @@ impl Mailbox {
     /// any more.
     pub(super) fn release(&self) {
         debug_assert_eq!(self.wakeup_fd.load(SeqCst), NO_FD);
-        self.pending.read(|word| word.swap(0, SeqCst));
-        self.since_fork.read(|word| word.swap(0, SeqCst));
+        self.pending.take();
+        self.since_fork.take();
         self.in_use.store(false, SeqCst);
     }
 
@@ -113,12 +112,12 @@ impl Mailbox {
 
     /// Returns the watched signals as a mask, with bit n - 1 for signal n.
     pub(super) fn wanted(&self) -> u128 {
-        self.wanted.read(|word| word.load(SeqCst))
+        self.wanted.mask()
     }
 
     /// Takes the pending signals: a mask with bit n - 1 for signal n.
     pub(super) fn take(&self) -> u128 {
-        let came = self.pending.read(|word| word.swap(0, SeqCst));
+        let came = self.pending.take();
         // A handler that was still running may have set a signal that is no longer watched.
         came & self.wanted()
     }
@@ -135,19 +134,25 @@ impl Mailbox {
         self.active.wait_until_none();
     }
 
-    /// Makes a forked child the owner, and discards the parent's pending signals.
+    /// Makes a forked child the owner, and discards the parent's pending signals. Does nothing if
+    /// this process is the owner.
     pub(super) fn after_fork(&self) {
-        self.pending.read(|word| word.swap(0, SeqCst));
-        self.owner.store(Process::current().number(), SeqCst);
-        let came = [&self.since_fork.low, &self.since_fork.high].map(|word| word.swap(0, SeqCst));
-        self.arrivals.keep_only(u128::from(came[1]) << 64 | u128::from(came[0]));
-        for (word, came) in [&self.pending.low, &self.pending.high].into_iter().zip(came) {
-            word.fetch_or(came, SeqCst);
+        if self.is_of_this_process() {
+            return;
         }
+        self.pending.take();
+        self.owner.store(Process::current().number(), SeqCst);
+        // A handler that has read the former owner still adds to `since_fork`; no later one does.
+        self.active.wait_until_none();
+        self.pending.add(self.since_fork.take());
+    }
+
+    fn is_of_this_process(&self) -> bool {
+        self.owner.load(SeqCst) == Process::current().number()
     }
 
     pub(super) fn has_pending(&self) -> bool {
-        self.pending.read(|word| word.load(SeqCst)) != 0
+        self.pending.mask() != 0
     }
 
     /// Takes what the handler has stored about a signal. `None` if nothing is left.
@@ -160,17 +165,14 @@ impl Mailbox {
         // Counted before the number is read, so that `detach` waits for this handler.
         self.active.enter();
         let is_wanted = self.wanted.contains(number);
-        if !is_wanted {
-        } else if self.owner.load(SeqCst) == Process::current().number() {
+        if is_wanted {
             self.arrivals.record(number, sender); // Before the bit, which announces it.
-            self.pending.insert(number);
-            self.wake();
-        } else {
-            if !self.since_fork.contains(number) {
-                self.arrivals.reset(number);
+            if self.is_of_this_process() {
+                self.pending.insert(number);
+                self.wake();
+            } else {
+                self.since_fork.insert(number); // The wakeup descriptor is the parent's.
             }
-            self.arrivals.record(number, sender);
-            self.since_fork.insert(number); // The wakeup descriptor is the parent's.
         }
         self.active.leave();
         is_wanted
@@ -247,61 +249,25 @@ impl Bits {
         self.word_and_bit(number).is_some_and(|(word, bit)| word.load(SeqCst) & bit != 0)
     }
 
+    /// Returns the signals as a mask, with bit n - 1 for signal n.
+    fn mask(&self) -> u128 {
+        self.read(|word| word.load(SeqCst))
+    }
+
+    /// Removes all signals, and returns them as a mask.
+    fn take(&self) -> u128 {
+        self.read(|word| word.swap(0, SeqCst))
+    }
+
     fn read(&self, word: impl Fn(&AtomicU64) -> u64) -> u128 {
         u128::from(word(&self.high)) << 64 | u128::from(word(&self.low))
     }
-}
 
-/// Number of threads that run a handler in a mailbox, or that use a raw terminal: the process id in
-/// the upper half, the count in the lower.
-///
-/// A child made by fork(2) inherits the count but not the threads. So the count of another process
-/// means zero.
-#[derive(Debug)]
-pub(super) struct ActiveHandlers(AtomicU64);
-
-impl ActiveHandlers {
-    pub(super) const fn new() -> ActiveHandlers {
-        ActiveHandlers(AtomicU64::new(0))
+    /// Adds the signals of a mask.
+    fn add(&self, mask: u128) {
+        self.low.fetch_or(mask as u64, SeqCst);
+        self.high.fetch_or((mask >> 64) as u64, SeqCst);
     }
-
-    pub(super) fn enter(&self) {
-        let process = process();
-        // An addition would keep the count of the parent in a forked child.
-        let _ = self.0.fetch_update(SeqCst, SeqCst, |seen| Some(process | (count_here(seen) + 1)));
-    }
-
-    pub(super) fn leave(&self) {
-        self.0.fetch_sub(1, SeqCst);
-    }
-
-    pub(super) fn wait_until_none(&self) {
-        const YIELDS: u32 = 1000;
-        let mut looks = 0;
-        while count_here(self.0.load(SeqCst)) != 0 {
-            looks += 1;
-            if looks < YIELDS {
-                thread::yield_now();
-            } else {
-                // A real-time thread that only yields would never let a thread of lower priority
-                // finish.
-                thread::sleep(Duration::from_micros(100));
-            }
-        }
-    }
-}
-
-/// Returns the count in `seen` if it is of this process, otherwise 0.
-fn count_here(seen: u64) -> u64 {
-    if seen & PROCESS == process() { seen & !PROCESS } else { 0 }
-}
-
-const PROCESS: u64 = 0xffff_ffff_0000_0000;
-
-fn process() -> u64 {
-    // SAFETY: the call has no arguments and touches no memory of ours.
-    let id = unsafe { libc::getpid() };
-    u64::from(id as u32) << 32
 }
 
 /// Refuses a number that does not fit into [`Bits`].
@@ -318,6 +284,7 @@ mod tests {
     use std::os::fd::AsFd;
     use std::sync::atomic::Ordering::Relaxed;
     use std::sync::{Mutex, PoisonError};
+    use std::thread;
 
     use super::*;
     use crate::fd;
@@ -332,14 +299,14 @@ mod tests {
             assert!(!bits.contains(number));
             bits.insert(number);
             assert!(bits.contains(number));
-            assert_eq!(bits.read(|word| word.load(SeqCst)), 1 << (number - 1));
+            assert_eq!(bits.mask(), 1 << (number - 1));
             bits.remove(number);
         }
         for number in [0, -1, 129, libc::c_int::MAX, libc::c_int::MIN] {
             bits.insert(number);
             assert!(!bits.contains(number));
         }
-        assert_eq!(bits.read(|word| word.load(SeqCst)), 0);
+        assert_eq!(bits.mask(), 0);
     }
 
     /// A handler that has read the number may still write after the number was removed.
@@ -375,7 +342,7 @@ mod tests {
         let none = Sender::of(0, ptr::null_mut());
         mailbox.deliver(Signal::USR1.raw(), none);
         mailbox.deliver(Signal::USR2.raw(), none);
-        assert_eq!(mailbox.pending.read(|word| word.load(SeqCst)), 1 << (Signal::USR1.raw() - 1));
+        assert_eq!(mailbox.pending.mask(), 1 << (Signal::USR1.raw() - 1));
         mailbox.wanted.remove(Signal::USR1.raw());
         assert_eq!(mailbox.take(), 0, "a late handler set a signal that is no longer watched");
         mailbox.pending.insert(Signal::USR2.raw());
@@ -383,16 +350,5 @@ mod tests {
         mailbox.want(Signal::USR2);
         assert_eq!(mailbox.take(), 0);
         mailbox.unwant(Signal::USR2);
-    }
-
-    /// The threads that ran handlers in the parent do not exist in a forked child.
-    #[test]
-    fn active_handlers_of_another_process_do_not_count() {
-        let active = ActiveHandlers(AtomicU64::new((process() ^ (1 << 40)) | 3));
-        active.wait_until_none();
-        active.enter();
-        assert_eq!(active.0.load(SeqCst), process() | 1);
-        active.leave();
-        active.wait_until_none();
     }
 }

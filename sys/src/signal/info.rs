@@ -5,10 +5,11 @@
 //! A sender is one word, so no reader sees parts of two senders. Of several senders the last one
 //! remains.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::number::Signal;
+use super::process_count::ProcessCount;
 
 /// One delivery of a signal to a loop: the signals of one number that arrived since the last
 /// delivery.
@@ -90,22 +91,22 @@ impl SignalInfo {
 
 const NUMBERS: usize = 128;
 
-/// Counts and last senders of the signals 1 to 128 for one loop.
+/// Counts and last senders of the signals 1 to 128 for one loop. A forked child begins with zeros.
 #[derive(Debug)]
 pub(super) struct Arrivals {
-    counts: [AtomicU32; NUMBERS],
+    counts: [ProcessCount; NUMBERS],
     senders: [AtomicU64; NUMBERS],
 }
 
 impl Arrivals {
     pub(super) const fn new() -> Arrivals {
         Arrivals {
-            counts: [const { AtomicU32::new(0) }; NUMBERS],
+            counts: [const { ProcessCount::new() }; NUMBERS],
             senders: [const { AtomicU64::new(0) }; NUMBERS],
         }
     }
 
-    fn slot(&self, number: libc::c_int) -> Option<(&AtomicU32, &AtomicU64)> {
+    fn slot(&self, number: libc::c_int) -> Option<(&ProcessCount, &AtomicU64)> {
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
         Some((self.counts.get(at)?, self.senders.get(at)?))
     }
@@ -114,27 +115,20 @@ impl Arrivals {
     pub(super) fn record(&self, number: libc::c_int, sender: Sender) {
         if let Some((count, last)) = self.slot(number) {
             last.store(sender.0, SeqCst);
-            count.fetch_add(1, SeqCst);
+            count.increment();
         }
     }
 
     pub(super) fn reset(&self, number: libc::c_int) {
         if let Some((count, _)) = self.slot(number) {
-            count.store(0, SeqCst);
+            count.take();
         }
-    }
-
-    /// Resets the counts of all signals that are not in the mask.
-    pub(super) fn keep_only(&self, signals: u128) {
-        (1..=NUMBERS).filter(|number| signals & 1 << (number - 1) == 0).for_each(|number| {
-            self.reset(number as libc::c_int);
-        });
     }
 
     /// Takes the count of a signal. `None` if an earlier call has taken it.
     pub(super) fn take(&self, signal: Signal) -> Option<SignalInfo> {
         let (count, last) = self.slot(signal.raw())?;
-        let count = count.swap(0, SeqCst);
+        let count = count.take();
         let origin = Sender(last.load(SeqCst)).origin();
         (count > 0).then_some(SignalInfo { signal, count, origin })
     }
@@ -264,10 +258,9 @@ mod tests {
             arrivals.record(number, Sender::UNKNOWN);
         }
         arrivals.record(number, Sender::UNKNOWN);
-        arrivals.keep_only(1 << (number - 1));
         assert_eq!(arrivals.take(Signal::USR1).unwrap().after(info).count(), 3);
         arrivals.record(number, Sender::UNKNOWN);
-        arrivals.keep_only(0);
+        arrivals.reset(number);
         assert_eq!(arrivals.take(Signal::USR1), None);
     }
 }

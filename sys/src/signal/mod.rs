@@ -29,6 +29,7 @@ mod handler;
 mod info;
 pub(crate) mod mask;
 mod number;
+mod process_count;
 pub(crate) mod raw_modes;
 
 pub(crate) use disposition::{is_ignored, unwatch, watch};

@@ -20,9 +20,9 @@ use std::ptr;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicPtr};
 
-use super::handler::ActiveHandlers;
 use super::mask;
 use super::number::Signal;
+use super::process_count::ActiveHandlers;
 
 /// Signals that end or stop the process by default, and the one that continues it.
 pub(crate) const SIGNALS: [Signal; 7] = [
