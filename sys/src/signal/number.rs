@@ -175,7 +175,7 @@ impl FromStr for Signal {
             text.eq_ignore_ascii_case(name) || text.eq_ignore_ascii_case(short)
         });
         let numbered =
-            || text.trim_start_matches("signal ").parse().ok().and_then(Signal::from_raw);
+            || text.strip_prefix("signal ").unwrap_or(text).parse().ok().and_then(Signal::from_raw);
         named.map(|(signal, _)| *signal).or_else(numbered).ok_or_else(|| {
             let message = format!("unknown signal {text:?}");
             io::Error::new(io::ErrorKind::InvalidInput, message)
@@ -192,7 +192,9 @@ mod tests {
         for number in [0, -1, 129, libc::c_int::MAX, libc::c_int::MIN] {
             assert_eq!(Signal::from_raw(number), None, "{number}");
         }
-        for text in ["", "SIG", "SIGFOO", "0", "129", "-1", "signal 0", "SIG SIG INT"] {
+        for text in
+            ["", "SIG", "SIGFOO", "0", "129", "-1", "signal 0", "signal signal 2", "SIG SIG INT"]
+        {
             let refused = text.parse::<Signal>().unwrap_err();
             assert!(refused.to_string().contains("unknown signal"), "{text}: {refused}");
         }
