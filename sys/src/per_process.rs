@@ -4,13 +4,17 @@
 //! lock that another thread held at that time stays locked in the child forever, and what it
 //! protects may be half-changed. So a child gets its own value.
 //!
-//! # Invariant
+//! # Invariants
 //!
-//! The owner of a value is zero until a process uses it, and never changes afterwards.
+//! * The owner of a value is zero until a process uses it, and never changes afterwards.
+//! * The value of a child is created by the thread that has written the number of its process into
+//!   `creator`. Other threads of that process wait for it. A number of another process means that
+//!   the thread does not exist here, so a standard lock or cell would wait for it forever.
 
-use std::sync::OnceLock;
-use std::sync::atomic::AtomicU32;
+use std::ptr;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicPtr, AtomicU32};
+use std::thread;
 
 use crate::process::Process;
 
@@ -20,16 +24,22 @@ pub(crate) struct PerProcess<T> {
     /// Number of the process that uses the value; 0 if none does yet.
     owner: AtomicU32,
     value: T,
-    of_child: OnceLock<Box<PerProcess<T>>>,
+    /// The value of a child. Null until a child uses it, and never changed afterwards.
+    of_child: AtomicPtr<PerProcess<T>>,
+    /// Number of the last process in which a thread began to create `of_child`.
+    creator: AtomicU32,
 }
 
 impl<T> PerProcess<T> {
     pub(crate) const fn new(value: T) -> PerProcess<T> {
-        PerProcess { owner: AtomicU32::new(0), value, of_child: OnceLock::new() }
+        let (owner, creator) = (AtomicU32::new(0), AtomicU32::new(0));
+        PerProcess { owner, value, of_child: AtomicPtr::new(ptr::null_mut()), creator }
     }
+}
 
+impl<T: Send + Sync> PerProcess<T> {
     /// Returns the value of this process. In a forked child, the first call creates it by `inherit`
-    /// from the value of the parent.
+    /// from the value of the parent. `inherit` does not panic.
     ///
     /// Only `inherit` uses a parent's value in the child, and only once. So if a `try_lock` fails
     /// there, the lock belongs to a thread that does not exist in the child.
@@ -46,12 +56,34 @@ impl<T> PerProcess<T> {
             if owner == current {
                 return &one.value;
             }
-            one = one.of_child(&inherit);
+            one = one.of_child(current, &inherit);
         }
     }
 
-    fn of_child(&self, inherit: impl Fn(&T) -> T) -> &PerProcess<T> {
-        self.of_child.get_or_init(|| Box::new(PerProcess::new(inherit(&self.value))))
+    fn of_child(&self, current: u32, inherit: impl Fn(&T) -> T) -> &PerProcess<T> {
+        loop {
+            // SAFETY: the pointer is null or refers to a value that is freed with `self`.
+            if let Some(child) = unsafe { self.of_child.load(SeqCst).as_ref() } {
+                return child;
+            }
+            let creator = self.creator.load(SeqCst);
+            if creator == current {
+                thread::yield_now(); // Another thread of this process creates it.
+            } else if self.creator.compare_exchange(creator, current, SeqCst, SeqCst).is_ok() {
+                let fresh = Box::new(PerProcess::new(inherit(&self.value)));
+                self.of_child.store(Box::into_raw(fresh), SeqCst);
+            }
+        }
+    }
+}
+
+impl<T> Drop for PerProcess<T> {
+    fn drop(&mut self) {
+        let child = *self.of_child.get_mut();
+        if !child.is_null() {
+            // SAFETY: the pointer came from a box, and nothing refers to the value any more.
+            drop(unsafe { Box::from_raw(child) });
+        }
     }
 }
 
@@ -84,6 +116,30 @@ mod tests {
         *values.get(inherit).lock().unwrap() += 1;
         assert_eq!(*values.get(inherit).lock().unwrap(), 2);
         assert_eq!(*values.value.lock().unwrap(), 1);
+    }
+
+    /// A thread of the parent, itself a forked child, was creating the value during fork(2).
+    #[test]
+    fn x7_a_child_does_not_wait_for_a_creator_that_does_not_exist() {
+        let values = PerProcess::new(Mutex::new(1));
+        values.owner.store(u32::MAX - 1, SeqCst);
+        values.creator.store(u32::MAX, SeqCst);
+        *values.get(inherit).lock().unwrap() += 1;
+        assert_eq!(*values.get(inherit).lock().unwrap(), 2);
+    }
+
+    #[test]
+    fn x7_threads_of_a_child_share_one_value() {
+        for _ in 0..100 {
+            let values = PerProcess::new(Mutex::new(0));
+            values.owner.store(u32::MAX, SeqCst);
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| *values.get(inherit).lock().unwrap() += 1);
+                }
+            });
+            assert_eq!(*values.get(inherit).lock().unwrap(), 4);
+        }
     }
 
     #[test]

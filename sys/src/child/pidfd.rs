@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process;
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::wait::{Outcome, wait_pidfd};
 use crate::fd::owned;
@@ -13,8 +13,24 @@ use crate::syscall::check;
 
 /// Returns true if the kernel has all three calls, and no sandbox forbids them.
 pub(super) fn is_supported() -> bool {
-    static SUPPORTED: OnceLock<bool> = OnceLock::new();
-    *SUPPORTED.get_or_init(|| match open(process::id() as libc::pid_t) {
+    const UNKNOWN: u8 = 0;
+    const NO: u8 = 1;
+    const YES: u8 = 2;
+    // Not a lock: a child that is forked while another thread holds it would wait for ever. Threads
+    // that ask at the same time get the same answer.
+    static SUPPORTED: AtomicU8 = AtomicU8::new(UNKNOWN);
+    match SUPPORTED.load(Relaxed) {
+        UNKNOWN => {
+            let has_calls = has_calls();
+            SUPPORTED.store(if has_calls { YES } else { NO }, Relaxed);
+            has_calls
+        }
+        known => known == YES,
+    }
+}
+
+fn has_calls() -> bool {
+    match open(process::id() as libc::pid_t) {
         // Signal 0 only checks. A process is not its own child, so the wait finds none.
         Ok(own) => {
             send(own.as_fd(), 0).is_ok()
@@ -22,7 +38,7 @@ pub(super) fn is_supported() -> bool {
         }
         // ENOSYS, or EPERM of a sandbox. Without descriptors the kernel may well have the call.
         Err(error) => matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)),
-    })
+    }
 }
 
 /// Opens a descriptor of the process `pid`, close-on-exec.
