@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use crate::syscall::{check, retry};
 
@@ -36,25 +36,48 @@ pub(crate) fn owned_as_is(result: libc::c_int) -> io::Result<OwnedFd> {
 /// Returns a duplicate of `fd`, close-on-exec and above 2.
 #[cold]
 pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    // SAFETY: F_DUPFD_CLOEXEC takes an integer and touches no memory of ours.
-    owned_as_is(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, LOWEST) })
+    duplicate_from(fd, LOWEST)
 }
 
-/// Gives `fresh` the number of `old`, and closes the old file in this process. Other processes keep
-/// it.
-pub(crate) fn replace(old: BorrowedFd<'_>, fresh: OwnedFd) -> io::Result<()> {
-    let (fresh, old) = (fresh.as_raw_fd(), old.as_raw_fd());
+/// Returns a duplicate of `fd`, close-on-exec, with the lowest free number from `lowest` on.
+fn duplicate_from(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an integer and touches no memory of ours.
+    owned_as_is(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) })
+}
+
+/// Gives `fresh` the number `old`, which the caller owns, and closes the file that has it in this
+/// process. Other processes keep that file.
+///
+/// The number may be free, in a child that has closed it or has not inherited it. Then `fresh` may
+/// already have it.
+pub(crate) fn replace(old: RawFd, fresh: OwnedFd) -> io::Result<()> {
+    if fresh.as_raw_fd() == old {
+        let _ = fresh.into_raw_fd(); // The owner of the number owns it.
+        return Ok(());
+    }
+    let fresh = fresh.as_fd(); // Closed at the end, under its own number.
     #[cfg(has_atomic_cloexec)]
-    // SAFETY: the caller owns both open descriptors; the call touches no memory of ours.
-    check(unsafe { libc::dup3(fresh, old, libc::O_CLOEXEC) })?;
+    // SAFETY: `fresh` is open, and `old` is the caller's; the call touches no memory of ours.
+    check(unsafe { libc::dup3(fresh.as_raw_fd(), old, libc::O_CLOEXEC) })?;
     #[cfg(not(has_atomic_cloexec))]
     {
         // SAFETY: as above.
-        check(unsafe { libc::dup2(fresh, old) })?;
+        check(unsafe { libc::dup2(fresh.as_raw_fd(), old) })?;
         // SAFETY: F_SETFD takes an integer and touches no memory of ours.
         check(unsafe { libc::fcntl(old, libc::F_SETFD, libc::FD_CLOEXEC) })?;
     }
     Ok(())
+}
+
+/// Like [`replace`], for two descriptors. If the old numbers are free, a new descriptor may have
+/// the number of the other old one, so both are moved above the old numbers first.
+pub(crate) fn replace_pair(old: [RawFd; 2], fresh: [OwnedFd; 2]) -> io::Result<()> {
+    let lowest = old[0].max(old[1]) + 1;
+    let moved = fresh.map(|fd| duplicate_from(fd.as_fd(), lowest));
+    let [one, other] = moved;
+    let (one, other) = (one?, other?); // From here on only dup2(2) can fail.
+    replace(old[0], one)?;
+    replace(old[1], other)
 }
 
 /// Creates a pipe, close-on-exec and non-blocking at both ends: (read end, write end).
@@ -308,8 +331,6 @@ pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::IntoRawFd;
-
     use super::*;
 
     #[test]

@@ -216,13 +216,9 @@ impl Wakeup {
         match &self.0 {
             Backend::UserEvent(_) => Ok(()), // A reset of the selector keeps user events.
             #[cfg(has_eventfd)]
-            Backend::Eventfd { counter, .. } => fd::replace(counter.as_fd(), eventfd()?),
+            Backend::Eventfd { counter, .. } => fd::replace(counter.as_raw_fd(), eventfd()?),
             Backend::Pipe { reader, writer } => {
-                let (new_reader, new_writer) = fd::pipe()?;
-                // Both new ends exist before the first is replaced, so only dup2(2) could still
-                // fail.
-                fd::replace(reader.as_fd(), new_reader)?;
-                fd::replace(writer.as_fd(), new_writer)
+                fd::replace_pair([reader.as_raw_fd(), writer.as_raw_fd()], fd::pipe()?.into())
             }
         }
     }

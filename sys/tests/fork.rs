@@ -10,11 +10,11 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,10 +23,13 @@ use std::time::{Duration, Instant};
 use mainspring::snapshot::{Entry, EntryKind};
 use mainspring::{
     BlockingPool, Error, EventLoop, ExitWatchKind, Heartbeat, Interest, Io, Recorder, SelectorKind,
-    Signal, Stall, Watchdog, spawn_blocking, timeout,
+    Signal, Stall, WakeupKind, Watchdog, spawn_blocking, timeout,
 };
+use mainspring_sys::child::{ExitWatch, WatchedProcess};
 use mainspring_sys::shared_map::SharedMap;
+use mainspring_sys::signal::Subscription;
 use mainspring_sys::terminal::RawMode;
+use mainspring_sys::{Events, Token};
 
 type Test = fn(SelectorKind);
 
@@ -40,10 +43,13 @@ const TESTS: &[(&str, Test)] = &[
     ("x7_signals_of_a_child", x7_signals),
     ("x7_signals_while_a_thread_of_the_parent_subscribes", x7_signal_lock),
     ("x7_grandchildren", x7_grandchildren),
+    ("x7_a_child_that_has_closed_its_descriptors_takes_over", x7_closed),
+    ("x7_x10_signals_before_a_second_takeover_are_counted", x7_x10_signals),
     ("x7_t7_t8_timers_of_other_clocks", x7_clocks),
     ("o2_a_child_can_take_a_snapshot", o2_snapshot),
     ("c15_children_of_the_parent_are_left_to_it", c15_children),
     ("c15_a_dropped_copy_kills_no_child", c15_drop),
+    ("c15_a_child_adds_nothing_to_the_watch_of_its_parent", c15_add),
     ("c3_an_ignored_sigchld_loses_statuses_without_a_handler", c3_ignored),
     ("x3_a_signal_that_all_threads_block_is_pending", x3_blocked),
     ("r6_a_child_leaves_the_tape_of_its_parent", r6_tape),
@@ -235,6 +241,29 @@ fn c15_drop(kind: SelectorKind) {
 }
 
 /// Returns a loop that counts the bytes that arrive, and the other end of its stream.
+/// The kernel object behind the watch is the parent's until the child has made its own.
+fn c15_add(kind: SelectorKind) {
+    for watch_kind in ExitWatchKind::available() {
+        let mut selector = kind.open().unwrap();
+        let mut watch = ExitWatch::open(*watch_kind, &mut *selector, Token::new(0, 0)).unwrap();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let process = WatchedProcess::spawned(child.id(), *watch_kind);
+        let mut inherited = Some(watch);
+        in_child(|| {
+            let mut watch = inherited.take().unwrap();
+            assert!(!watch.add(&process).is_ok_and(|is_reported| is_reported));
+        });
+        watch = inherited.unwrap();
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        let mut events = Events::with_capacity(1);
+        selector.select(&mut events, Some(Duration::ZERO)).unwrap();
+        let mut notices = Vec::new();
+        let any = watch.drain(&mut notices).unwrap();
+        assert!(notices.is_empty() && any == watch.misses_earlier_ends(), "{notices:?}");
+    }
+}
+
 fn counting(kind: SelectorKind) -> (EventLoop<usize>, UnixStream) {
     let el = new_loop(kind, 0);
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -591,6 +620,69 @@ fn x7_grandchildren(kind: SelectorKind) {
     });
     theirs.write_all(b"123").unwrap();
     run_until(&mut el, |count| *count == 3);
+}
+
+/// A child often closes all descriptors first (closefrom(3)). New kernel objects may then get the
+/// old numbers at once, or those of each other.
+fn x7_closed(kind: SelectorKind) {
+    for wakeup in WakeupKind::available() {
+        let builder = EventLoop::builder().selector(kind).wakeup(*wakeup);
+        let Ok(mut el) = builder.build_with(0) else { continue }; // Not with this selector.
+        el.add_signal_handler(Signal::USR1, |_, count| *count += 1).unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let reports = Rc::new(Cell::new(0));
+        let counted = reports.clone();
+        el.set_exception_handler(move |_, _, _| counted.set(counted.get() + 1));
+        // SAFETY: the number is open in this process; what a child does about it is the test.
+        let lent = unsafe { BorrowedFd::borrow_raw(ours.as_raw_fd()) };
+        el.add_reader(lent, |_, _, _| Ok(())).unwrap();
+        let remote = el.remote();
+        in_child(|| {
+            // SAFETY: the loop must cope with the loss, which is the purpose of the test.
+            (3..256).for_each(|fd| _ = unsafe { libc::close(fd) });
+            el.after_fork_child().unwrap();
+            Signal::USR1.raise().unwrap();
+            let sender = std::thread::spawn(move || remote.call_soon(|_, count| *count += 10));
+            sender.join().unwrap().unwrap();
+            run_until(&mut el, |count| *count == 11 && reports.get() == 1);
+            for fd in (3..256).filter(|fd| mainspring_sys::fd::is_open(*fd)) {
+                // SAFETY: F_GETFD takes no argument and touches no memory of ours.
+                let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+                assert_eq!(flags, libc::FD_CLOEXEC, "fd {fd}");
+            }
+        });
+    }
+}
+
+/// A takeover that has failed half-way is repeated, and discards only signals of the parent.
+fn x7_x10_signals(kind: SelectorKind) {
+    let mut selector = kind.open().unwrap();
+    let mut signals = Subscription::new(&mut *selector, Token::new(0, 0)).unwrap();
+    signals.subscribe(Signal::USR1).unwrap();
+    signals.subscribe(Signal::USR2).unwrap();
+    for signal in [Signal::USR1, Signal::USR1, Signal::USR2] {
+        signal.raise().unwrap();
+    }
+    in_child(|| {
+        Signal::USR1.raise().unwrap();
+        signals.after_fork().unwrap();
+        Signal::USR2.raise().unwrap();
+        signals.after_fork().unwrap();
+        let all = signals.drain().unwrap().collect::<Vec<_>>();
+        let counts = all.iter().map(|signal| signals.take_info(*signal).map(|info| info.count()));
+        assert_eq!(counts.collect::<Vec<_>>(), [Some(1), Some(1)], "{all:?}");
+    });
+    in_child(|| {
+        Signal::USR1.raise().unwrap();
+        in_child(|| {
+            signals.after_fork().unwrap();
+            for signal in signals.drain().unwrap() {
+                assert_eq!(signals.take_info(signal), None, "it was another process's");
+            }
+        });
+    });
+    assert_eq!(signals.drain().unwrap().count(), 2);
+    assert_eq!(signals.take_info(Signal::USR1).unwrap().count(), 2);
 }
 
 /// By posix_spawn(3), and by fork and exec, which a `pre_exec` requires.

@@ -272,6 +272,24 @@ fn w6_a_regular_file_has_the_number_for_a_while() {
     });
 }
 
+/// The number of a regular file has a silent socket by now. No call has told the selector, which
+/// must not report the old file for ever.
+#[test]
+fn w8_a_regular_file_that_was_replaced_does_not_spin() {
+    on_every_selector(|mut el| {
+        let library = Library::connect();
+        std::mem::forget(put(&File::open(std::env::current_exe().unwrap()).unwrap(), NUMBER));
+        el.add_reader(library.lend(), reads("file")).unwrap();
+        assert_eq!(tick(&mut el), 1);
+        el.state_mut().clear();
+        let (ours, _peer) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        std::mem::forget(put(&ours, NUMBER));
+        let seen = run_until_idle(&mut el);
+        assert!(seen.iter().all(|entry| entry.starts_with("report: cannot watch")), "{seen:?}");
+    });
+}
+
 /// A user-defined source, which the loop cannot recognize as a library's.
 #[test]
 fn w10_a_type_that_wraps_a_library() {

@@ -29,9 +29,12 @@ impl PidfdSet {
         Ok(PidfdSet { epoll: create()?, process: Process::current() })
     }
 
-    /// Adds a process. Returns false if it has no pidfd, and cannot get one now.
+    /// Adds a process. Returns false if it has no pidfd, and cannot get one now, and in a forked
+    /// child.
     pub(super) fn add(&mut self, process: &WatchedProcess) -> io::Result<bool> {
-        if process.pidfd().is_none() && process.open_pidfd().is_err() {
+        // The kernel object of a forked child is its parent's until `after_fork`.
+        if !self.process.is_current() || process.pidfd().is_none() && process.open_pidfd().is_err()
+        {
             return Ok(false);
         }
         let Some(pidfd) = process.pidfd() else { return Ok(false) };
@@ -69,7 +72,7 @@ impl PidfdSet {
     }
 
     pub(super) fn after_fork(&mut self) -> io::Result<()> {
-        fd::replace(self.epoll.as_fd(), create()?)?;
+        fd::replace(self.epoll.as_raw_fd(), create()?)?;
         self.process = Process::current();
         Ok(())
     }

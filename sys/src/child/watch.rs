@@ -84,8 +84,9 @@ impl ExitWatch {
     /// Adds a process. Returns false if its end is not reported: the caller must
     /// [check](WatchedProcess::check) it from time to time, or add it again later.
     ///
-    /// This happens if no descriptor is left for a pidfd. Without pidfds and kqueue(2) it happens
-    /// for each process that is not a child.
+    /// This happens if no descriptor is left for a pidfd, and in a forked child before
+    /// [`after_fork`](ExitWatch::after_fork). Without pidfds and kqueue(2) it happens for each
+    /// process that is not a child.
     ///
     /// # Errors
     ///

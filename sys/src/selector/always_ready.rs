@@ -95,7 +95,8 @@ impl AlwaysReady {
     /// other half is left to the kernel's events. Calls round up and down alternately, so even with
     /// room for one event both get their share.
     ///
-    /// If `is_open` returns false for the fd of an entry, the entry is reported as invalid.
+    /// An entry whose fd is not open, or is another file by now, is reported as invalid. `is_open`
+    /// is the check of the selector's kernel, before that by fstat(2).
     pub(crate) fn report(&mut self, events: &mut Events, is_open: impl Fn(RawFd) -> bool) {
         self.rounds_up = !self.rounds_up;
         // The other half is left to the kernel's events, or always-ready files would starve
@@ -109,9 +110,10 @@ impl AlwaysReady {
             readiness: (entry.kernel_interest() & DIRECTIONS).into(),
         }));
         self.table.keep_least_recent(&mut self.ready, room);
-        // Only files that are reported now are checked: one system call for each.
+        // Only files that are reported now are checked.
         for ready in &mut self.ready {
-            if !is_open(self.table.entries()[ready.at].fd) {
+            let entry = &self.table.entries()[ready.at];
+            if !is_open(entry.fd) || !entry.has_its_file() {
                 ready.readiness = Readiness::INVALID;
             }
         }

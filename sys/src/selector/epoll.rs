@@ -17,7 +17,7 @@ use super::contract::{Selector, UserEvent};
 use super::errors::{check_found, check_interest, no_user_events, parents_selector};
 use crate::environment;
 use crate::event::{Event, Events, Interest, Readiness, Token, TriggerMode};
-use crate::fd::{is_open, owned};
+use crate::fd;
 use crate::process::Process;
 use crate::syscall::{check, retry};
 use crate::timeout::{self, retry_for};
@@ -165,14 +165,14 @@ impl Epoll {
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         let timeout = if self.always.is_ready() { Some(Duration::ZERO) } else { timeout };
-        self.always.report(events, is_open);
+        self.always.report(events, |_| true);
         if events.room() > 0 {
             let count = self.wait(events.room(), timeout)?;
             events.extend(self.buffer[..count].iter().map(translate));
         }
         if events.is_empty() {
             // A buffer for one event was left to the kernel, which had none.
-            self.always.report(events, is_open);
+            self.always.report(events, |_| true);
         }
         Ok(())
     }
@@ -254,11 +254,7 @@ impl Selector for Epoll {
 
     fn reset(&mut self) -> io::Result<()> {
         // Created first: if that fails, the selector is unchanged.
-        let fresh = create()?;
-        // dup3(2) closes the old instance in this process only, so the parent of a child keeps it.
-        // SAFETY: both descriptors are open and ours; the old instance is replaced under its own
-        // number.
-        check(unsafe { libc::dup3(fresh.as_raw_fd(), self.raw(), libc::O_CLOEXEC) })?;
+        fd::replace(self.raw(), create()?)?;
         self.process = Process::current();
         self.always.clear();
         Ok(())
@@ -286,7 +282,7 @@ struct KernelTimespec {
 
 fn create() -> io::Result<OwnedFd> {
     // SAFETY: the call takes a flag and touches no memory of ours.
-    owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })
+    fd::owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })
 }
 
 /// Returns true if the kernel refused a file that never blocks.

@@ -260,6 +260,12 @@ impl Entry {
         !self.is_dead() && !self.file.differs(file)
     }
 
+    /// Returns true if the number is open, and may still belong to the registered file.
+    #[cfg(any(has_epoll, has_kqueue, test))]
+    pub(crate) fn has_its_file(&self) -> bool {
+        FileId::of(self.fd).is_ok_and(|file| !self.file.differs(file))
+    }
+
     /// Returns the interest to request from the kernel, apart from the end of the read side.
     pub(crate) fn kernel_interest(&self) -> Interest {
         self.armed - Interest::answered_by(self.reported)

@@ -158,21 +158,10 @@ fn create() -> io::Result<OwnedFd> {
     Ok(kqueue)
 }
 
-/// Gives `fresh` the number of `old`.
+/// Gives `fresh` the number of `old`, which is free in a forked child.
 #[cfg(not(kqueue_is_library))]
 fn replace(old: &mut Arc<OwnedFd>, fresh: OwnedFd) -> io::Result<()> {
-    use std::os::fd::IntoRawFd;
-
-    // A forked child has no kqueue, so there the number was free and `fresh` may already have it.
-    // Then only the ownership is transferred.
-    if fresh.as_raw_fd() == old.as_raw_fd() {
-        let _ = fresh.into_raw_fd();
-        return Ok(());
-    }
-    // SAFETY: `fresh` is open; the number belongs to the old kqueue, which the call closes if it is
-    // open.
-    check(unsafe { libc::dup2(fresh.as_raw_fd(), old.as_raw_fd()) })?;
-    set_cloexec(old.as_fd())
+    crate::fd::replace(old.as_raw_fd(), fresh)
 }
 
 /// Replaces `old` by `fresh`. libkqueue finds its kqueues by number, so a duplicate would not be
