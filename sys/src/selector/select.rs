@@ -24,7 +24,7 @@ use super::kind::{SelectorKind, list};
 use super::poll::{self, EdgeProbe, interrupted, pollfd_for, wait_once};
 use super::registrations::{Entry, Ready, Registrations};
 use crate::event::{Events, Interest, Readiness, Token, TriggerMode};
-use crate::fd::is_open;
+use crate::fd::{FileId, is_open};
 use crate::syscall::{check, retry};
 use crate::timeout::{self, retry_wait};
 
@@ -118,11 +118,7 @@ impl Selector for Select {
         mode: TriggerMode,
     ) -> io::Result<()> {
         check_interest(interest)?;
-        if let Err(error) = check_size(fd)
-            && is_open(fd)
-        {
-            return Err(error);
-        }
+        check_size(fd)?;
         self.table.insert(fd, token, interest, mode).map(drop)
     }
 
@@ -177,12 +173,13 @@ impl Selector for Select {
     }
 }
 
-/// Refuses an fd that does not fit into a set.
+/// Refuses an fd that does not fit into a set. An fd that is not open is `EBADF`, like any other.
 fn check_size(fd: RawFd) -> io::Result<()> {
     let limit = libc::FD_SETSIZE as RawFd;
     if fd < limit {
         return Ok(());
     }
+    FileId::of(fd)?;
     let kinds = SelectorKind::available().iter().copied();
     let others: Vec<_> = kinds.filter(|kind| *kind != SelectorKind::Select).collect();
     let message = format!(
