@@ -7,6 +7,8 @@
 //!
 //! * A socket gets the flag and keeps it. Code that takes over a duplicate of a socket or of a
 //!   listener expects the flag, or sets what it needs.
+//! * So does a file without an inode of its own: an eventfd, a timerfd, an inotify instance. Two of
+//!   them cannot be told apart by fstat(2), so the flag of one might be cleared for another.
 //! * A pipe or a device has the flag as long as anything in this process watches the same file, and
 //!   loses it afterwards. A file that had the flag before keeps it.
 //! * A terminal never gets the flag, nor does the file of standard input, output or error: the
@@ -119,7 +121,9 @@ pub fn begin(fd: BorrowedFd<'_>) -> io::Result<BlockingMode> {
         // A listener that a supervisor passes as standard input gets the flag, or accept(2) would
         // block.
         _ if is_standard(&stat) && !is_listening(fd).unwrap_or(false) => Ok(BlockingMode::Blocking),
-        libc::S_IFSOCK => change_nonblocking(fd, true).map(|_| BlockingMode::NonBlocking),
+        kind if kind == libc::S_IFSOCK || !has_own_inode(&stat) => {
+            change_nonblocking(fd, true).map(|_| BlockingMode::NonBlocking)
+        }
         _ => share(table, fd, &stat),
     }
 }
@@ -192,6 +196,12 @@ fn check_usable(fd: RawFd) -> io::Result<()> {
     let flags = status(fd)?;
     // SAFETY: F_SETFL takes an integer and touches no memory of ours.
     check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) }).map(drop)
+}
+
+/// Returns false for a file that shares its inode with others, or has none. Linux returns no file
+/// type for them, FreeBSD the inode number 0.
+fn has_own_inode(stat: &libc::stat) -> bool {
+    stat.st_mode & libc::S_IFMT != 0 && stat.st_ino != 0
 }
 
 fn file(stat: &libc::stat, flags: libc::c_int) -> File {

@@ -160,3 +160,26 @@ fn d1_credentials_beside_descriptors_are_ignored() {
     drop((fds, writer));
     assert_all_closed(reader);
 }
+
+/// All eventfds have one inode, so the flag of one must not be cleared for another.
+#[cfg(has_eventfd)]
+#[test]
+fn w11_p13_an_eventfd_keeps_its_flag() {
+    use mainspring_sys::nonblocking;
+    use std::os::fd::FromRawFd;
+
+    let open = |flags| {
+        // SAFETY: the call takes integers and touches no memory of ours.
+        let fd = unsafe { libc::eventfd(0, flags) };
+        assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: the call succeeded, so `fd` is open, and has no other owner.
+        unsafe { OwnedFd::from_raw_fd(fd) }
+    };
+    let (blocking, other) = (open(libc::EFD_CLOEXEC), open(libc::EFD_CLOEXEC | libc::EFD_NONBLOCK));
+    let all = [&blocking, &other].map(|fd| (fd, nonblocking::begin(fd.as_fd()).unwrap()));
+    assert!(is_nonblocking(blocking.as_raw_fd()).unwrap());
+    for (fd, mode) in all {
+        nonblocking::end(fd.as_raw_fd(), mode);
+    }
+    assert!(is_nonblocking(other.as_raw_fd()).unwrap(), "it had the flag before");
+}
