@@ -7,6 +7,7 @@ use std::os::fd::RawFd;
 
 use super::kernel::FileKind;
 use crate::event::{Interest, Token, TriggerMode};
+use crate::selector::registrations::{is_mostly_vacant, shrink};
 
 /// A registration.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +38,8 @@ impl Registration {
     }
 }
 
-/// Registrations by fd number. The kernel assigns the lowest free number, so they are dense.
+/// Registrations by fd number, up to the highest one. The kernel assigns the lowest free number, so
+/// they are dense.
 #[derive(Debug, Default)]
 pub struct Table(Vec<Option<Registration>>);
 
@@ -63,9 +65,38 @@ impl Table {
         if let Some(place) = usize::try_from(fd).ok().and_then(|fd| self.0.get_mut(fd)) {
             *place = None;
         }
+        // Each place was added once, so this takes constant time on average.
+        while self.0.last().is_some_and(Option::is_none) {
+            self.0.pop();
+        }
+        if is_mostly_vacant(&self.0) {
+            shrink(&mut self.0);
+        }
     }
 
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_gives_its_memory_back() {
+        let interest = Interest::READABLE;
+        let (token, mode) = (Token::new(0, 0), TriggerMode::Level);
+        let one = Registration::new(FileKind::Other, token, interest, mode);
+        let mut table = Table::default();
+        (0..5000).for_each(|fd| table.insert(fd, one));
+        (1..4999).for_each(|fd| table.remove(fd));
+        assert!(table.get(0).is_some() && table.get(1).is_none() && table.get(4999).is_some());
+        table.remove(4999);
+        assert!(table.0.capacity() <= 256, "{}", table.0.capacity());
+        assert!(table.get(0).is_some());
+        table.remove(0);
+        table.remove(-1);
+        assert!(table.0.is_empty());
     }
 }
