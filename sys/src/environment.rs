@@ -84,6 +84,10 @@ pub fn is_privileged() -> bool {
 ///
 /// assert_eq!(take(&["MAINSPRING_NO_SUCH_VARIABLE"]), [None]);
 /// ```
+///
+/// # Panics
+///
+/// If a name is empty, or contains `=` or a zero byte.
 pub fn take(names: &[&str]) -> Vec<Option<OsString>> {
     let is_privileged = is_privileged();
     let value = |name: &&str| env::var_os(name).filter(|value| !value.is_empty() && !is_privileged);

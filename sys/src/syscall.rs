@@ -10,8 +10,8 @@ pub(crate) fn check<T: Copy + PartialEq + From<i8>>(result: T) -> io::Result<T> 
 
 /// Repeats a call as long as a signal interrupts it.
 ///
-/// Only for calls that do not wait. A call with a timeout must subtract the time that has passed
-/// (see [`timeout`](crate::timeout)).
+/// Only for calls that do not wait, or wait without a limit. A call with a timeout must subtract
+/// the time that has passed (see [`timeout`](crate::timeout)).
 #[inline]
 pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     match call() {

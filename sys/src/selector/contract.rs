@@ -148,7 +148,8 @@ pub trait Selector: fmt::Debug {
     fn has_edges(&self) -> bool;
 
     /// Waits until something is ready or `timeout` has passed, and replaces the contents of
-    /// `events` by what is ready. Without a timeout it waits indefinitely.
+    /// `events` by what is ready. Without a timeout it waits indefinitely. A timeout of more than
+    /// [a day](crate::timeout::MAX_WAIT) may be cut to a day.
     ///
     /// Readiness without any of the [`UNSOLICITED`](crate::Readiness::UNSOLICITED) bits contains
     /// only directions of the interest.
