@@ -7,8 +7,9 @@
 //!
 //! * A socket gets the flag and keeps it. Code that takes over a duplicate of a socket or of a
 //!   listener expects the flag, or sets what it needs.
-//! * So does a file without an inode of its own: an eventfd, a timerfd, an inotify instance. Two of
-//!   them cannot be told apart by fstat(2), so the flag of one might be cleared for another.
+//! * So does a file that shares its inode with others: an eventfd, a timerfd, an inotify instance.
+//!   fstat(2) returns the same numbers for all of them, so the flag of one might be cleared for
+//!   another.
 //! * A pipe or a device has the flag as long as anything in this process watches the same file, and
 //!   loses it afterwards. A file that had the flag before keeps it.
 //! * A terminal never gets the flag, nor does the file of standard input, output or error: the

@@ -272,8 +272,8 @@ fn w6_a_regular_file_has_the_number_for_a_while() {
     });
 }
 
-/// The number of a regular file has a silent socket by now. No call has told the selector, which
-/// must not report the old file for ever.
+/// The number of a regular file has a silent socket by now. The selector got no call about it, and
+/// must not report the old file in each tick.
 #[test]
 fn w8_a_regular_file_that_was_replaced_does_not_spin() {
     on_every_selector(|mut el| {

@@ -16,8 +16,8 @@ pub(super) fn is_supported() -> bool {
     const UNKNOWN: u8 = 0;
     const NO: u8 = 1;
     const YES: u8 = 2;
-    // Not a lock: a child that is forked while another thread holds it would wait for ever. Threads
-    // that ask at the same time get the same answer.
+    // Not a lock: a child that is forked while another thread holds it would wait forever. Two
+    // checks at the same time have the same result.
     static SUPPORTED: AtomicU8 = AtomicU8::new(UNKNOWN);
     match SUPPORTED.load(Relaxed) {
         UNKNOWN => {

@@ -95,7 +95,7 @@ impl AlwaysReady {
     /// other half is left to the kernel's events. Calls round up and down alternately, so even with
     /// room for one event both get their share.
     ///
-    /// An entry whose fd is not open, or is another file by now, is reported as invalid. `is_open`
+    /// An entry is reported as invalid if its fd is not open, or is another file by now. `is_open`
     /// is the check of the selector's kernel, before that by fstat(2).
     pub(crate) fn report(&mut self, events: &mut Events, is_open: impl Fn(RawFd) -> bool) {
         self.rounds_up = !self.rounds_up;
