@@ -29,8 +29,8 @@ impl<S> LoopHandle<S> {
     /// other processes too (fcntl(2)). One rule applies to watchers, [`Io`](crate::Io),
     /// [`serve`](LoopHandle::serve) and [`attach`](LoopHandle::attach):
     ///
-    /// * Sockets and listeners get the flag and keep it. So do files that share one inode: eventfds,
-    ///   timerfds, inotify instances.
+    /// * Sockets and listeners get the flag and keep it. So do files that share one inode:
+    ///   eventfds, timerfds, inotify instances.
     /// * Pipes and devices get it. They lose it when nothing in this process watches the file any
     ///   longer (identified by device and inode number), unless they had it before. A forked child
     ///   never clears it.
