@@ -76,9 +76,11 @@ impl Source {
             Place::Open(file) => file.metadata(),
         };
         let Ok(metadata) = metadata else { return State::Unknown };
-        match mappings(self.pid.unwrap_or(tape.process())) {
+        let pid = self.pid.unwrap_or(tape.process());
+        match mappings(pid) {
             Ok(maps) if maps.iter().any(|map| map.inode == metadata.ino()) => State::Runs,
             Ok(_) => State::Ended,
+            Err(_) if has_ended(pid) => State::Ended,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => State::Unknown,
             Err(_) if mappings(std::process::id()).is_ok() => State::Ended,
             Err(_) => State::Unknown,
@@ -89,7 +91,11 @@ impl Source {
 /// Returns the tapes of a process: files without a name by their descriptors, others by what is
 /// mapped.
 fn of_process(pid: u32) -> Result<Vec<Source>, Failure> {
-    let found = tapes_of(pid).map_err(|error| {
+    let found = tapes_of(pid).or_else(|error| match has_ended(pid) {
+        true => Ok(Vec::new()),
+        false => Err(error),
+    });
+    let found = found.map_err(|error| {
         let hint = match error.kind() {
             io::ErrorKind::NotFound if mappings(std::process::id()).is_err() => {
                 "this system does not show the files of processes; name the file of the tape"
@@ -113,7 +119,8 @@ fn of_process(pid: u32) -> Result<Vec<Source>, Failure> {
 }
 
 /// Returns true if the process has ended, and its parent has not waited for it. Such a process has
-/// no memory. Its state follows the name in parentheses (proc(5)).
+/// no memory and no descriptors, and only root may read their empty lists. Its state follows the
+/// name in parentheses (proc(5)).
 fn has_ended(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['Z', 'X']))

@@ -63,6 +63,11 @@ fn r7_a_file_names_the_callback_even_after_the_process_was_killed() {
             let by_process = output(&["ps", &victim.pid()]);
             assert!(by_process.contains(path.text()) && by_process.contains(&now), "{by_process}");
         }
+        victim.0.kill().unwrap();
+        if has_proc() {
+            // Also before its parent waits for it, and without root.
+            wait_until(|| output(&["ps", path.text()]).contains(" has ended; "));
+        }
         victim.kill();
         let text = output(&["ps", path.text()]);
         if has_proc() {
