@@ -1,12 +1,12 @@
 //! Datagram sockets of tasks (P87 and P88; docs/contract.md, M1, M3 and M5).
 
 use std::io::ErrorKind;
-use std::net::UdpSocket as StdSocket;
 use std::time::Duration;
 
 use mainspring::net::{UdpSocket, UnixDatagram};
 use mainspring::{Error, EventLoop, Interest, Readiness, timeout};
 
+use crate::support::network::{bind_again, refusing_datagrams};
 use crate::support::{on_every_selector, simulated};
 
 fn tick_until_idle<S>(el: &mut EventLoop<S>) {
@@ -17,10 +17,7 @@ fn tick_until_idle<S>(el: &mut EventLoop<S>) {
 fn m5_p87_a_connected_socket_gets_a_refusal_once() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
-        // Connected to itself, it keeps the port and refuses the datagrams of others.
-        let keeper = StdSocket::bind("127.0.0.1:0").unwrap();
-        let closed = keeper.local_addr().unwrap();
-        keeper.connect(closed).unwrap();
+        let (keeper, closed) = refusing_datagrams();
         el.run_until_complete(async {
             let loose = UdpSocket::bind("127.0.0.1:0").unwrap();
             loose.send_to(b"lost", closed).await.unwrap();
@@ -34,8 +31,7 @@ fn m5_p87_a_connected_socket_gets_a_refusal_once() {
             let refused = socket.recv(&mut buffer).await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
             // A server is bound to that address now.
-            drop(keeper);
-            let server = UdpSocket::bind(closed).unwrap();
+            let server = UdpSocket::from_std(bind_again(keeper)).unwrap();
             socket.send(b"question").await.unwrap();
             let (count, from) = server.recv_from(&mut buffer).await.unwrap();
             assert_eq!((&buffer[..count], from), (&b"question"[..], socket.local_addr().unwrap()));

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -49,6 +49,11 @@ pub async fn accept_and_echo(listener: Rc<mainspring::net::TcpListener>) -> Resu
     }
 }
 
+/// Number of clients that may wait to be accepted: kernels limit the backlog to 128 by default
+/// (Linux before 5.4, the BSDs and macOS), and further clients wait for minutes.
+#[allow(dead_code)] // Not every binary has a long backlog.
+pub const BACKLOG: usize = 120;
+
 /// Connects without waiting to be accepted. The client's reads do not block.
 pub fn client(to: SocketAddr) -> TcpStream {
     let client = TcpStream::connect(to).unwrap();
@@ -68,6 +73,30 @@ pub fn closed_address() -> SocketAddr {
     let address = getsockname(&socket).unwrap().try_into().unwrap();
     KEPT.with_borrow_mut(|kept| kept.push(socket));
     address
+}
+
+/// Socket of an address that refuses datagrams: it is connected to itself, and keeps other tests
+/// from the port.
+#[allow(dead_code)] // Not every binary sends datagrams.
+pub fn refusing_datagrams() -> (UdpSocket, SocketAddr) {
+    let keeper = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = keeper.local_addr().unwrap();
+    keeper.connect(address).unwrap();
+    (keeper, address)
+}
+
+/// Binds the address that `keeper` has kept. A child process that another test starts has a copy of
+/// the keeper until its exec.
+#[allow(dead_code)] // Not every binary sends datagrams.
+pub fn bind_again(keeper: UdpSocket) -> UdpSocket {
+    let address = keeper.local_addr().unwrap();
+    drop(keeper);
+    loop {
+        match UdpSocket::bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            bound => return bound.unwrap(),
+        }
+    }
 }
 
 /// Waits until nothing listens at `address`. A child process that another test starts has a copy of

@@ -1,7 +1,6 @@
 //! The order of the callbacks, pauses, errors and panics (M1, M2, M5).
 
 use std::cell::RefCell;
-use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -9,6 +8,7 @@ use mainspring::net::{Address, UdpSocket as TaskSocket, UnixDatagram};
 use mainspring::{Error, EventLoop, PanicPolicy};
 
 use super::support::{Log, Logging, address_of, take, udp};
+use crate::support::network::{bind_again, refusing_datagrams};
 use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
@@ -155,7 +155,7 @@ fn m5_a_refusal_is_an_error_of_one_datagram() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let log = Log::default();
-        let closed = udp().local_addr().unwrap();
+        let (keeper, closed) = refusing_datagrams();
         let socket = TaskSocket::bind("127.0.0.1:0").unwrap();
         let endpoint = el.attach_datagram_with(socket, Logging(log.clone())).unwrap();
         endpoint.connect(closed).unwrap();
@@ -164,7 +164,7 @@ fn m5_a_refusal_is_an_error_of_one_datagram() {
             tick(&mut el);
         }
         assert_eq!(take(&log), ["made", "error ConnectionRefused"]);
-        let server = UdpSocket::bind(closed).unwrap();
+        let server = bind_again(keeper);
         endpoint.send(b"question");
         let (_, from) = server.recv_from(&mut [0; 16]).unwrap();
         server.send_to(b"answer", from).unwrap();

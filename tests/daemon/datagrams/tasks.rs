@@ -7,7 +7,7 @@ use mainspring::net::{
     Address, DatagramBatch, DatagramOptions, Ecn, Outgoing, UdpSocket, UnixDatagram,
 };
 
-use super::support::udp;
+use crate::support::network::{bind_again, refusing_datagrams};
 use crate::support::{on_every_selector, simulated};
 
 #[test]
@@ -77,7 +77,7 @@ fn m5_a_refusal_does_not_end_a_socket_of_a_task() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         el.run_until_complete(async {
-            let closed = udp().local_addr().unwrap();
+            let (keeper, closed) = refusing_datagrams();
             let socket = Rc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
             socket.connect(closed).unwrap();
             for is_batch in [false, true] {
@@ -93,7 +93,7 @@ fn m5_a_refusal_does_not_end_a_socket_of_a_task() {
                 let error = receiving.await.unwrap().unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
             }
-            let server = UdpSocket::bind(closed).unwrap();
+            let server = UdpSocket::from_std(bind_again(keeper)).unwrap();
             socket.send(b"question").await.unwrap();
             let (_, from) = server.recv_from(&mut [0; 16]).await.unwrap();
             server.send_to(b"answer", from).await.unwrap();

@@ -7,7 +7,7 @@ use mainspring::testing::SimClock;
 use mainspring::{EventLoop, FlagKind, LoopHandle, Result, spawn};
 
 use super::stage::{Journal, MS, Run, assert_shown, play, work};
-use crate::support::descriptors::has_room_for;
+use crate::support::descriptors::{hang_up, has_room_for};
 
 const CLIENTS: usize = 6;
 
@@ -94,6 +94,7 @@ fn clients(el: &LoopHandle<Journal>, server: SocketAddr) {
                 stream.write_all(b"?").await?;
                 stream.read(&mut [0]).await?;
             }
+            hang_up(&stream);
             Ok::<(), mainspring::Error>(())
         });
         client.detach();

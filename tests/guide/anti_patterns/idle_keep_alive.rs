@@ -9,6 +9,7 @@ use mainspring::testing::SimClock;
 use mainspring::{EventLoop, LoopHandle, Result, Shutdown, sleep, spawn};
 
 use super::stage::{Journal, assert_shown, play};
+use crate::support::descriptors::hang_up;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -112,5 +113,6 @@ async fn client(server: SocketAddr, begin: Duration, end: Duration) -> Result<()
     stream.write_all(b"?").await?;
     stream.read(&mut [0]).await?;
     sleep(end - begin - 10 * SECOND).await;
+    hang_up(&stream);
     Ok(())
 }
