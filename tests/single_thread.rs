@@ -34,6 +34,7 @@ fn main() {
         let socket = || OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
         let mut shell = Command::new("sh");
         shell.args(["-c", SCRIPT, "sh"]).arg(env::current_exe().unwrap());
+        Service::hide_from(&mut shell); // A service manager may have started the tests.
         shell.env(CHILD, name).env("LISTEN_FDS", count).stdin(socket()).stdout(socket());
         shell.env("WATCHDOG_USEC", "1000000").env("KEPT", "1");
         assert!(shell.status().unwrap().success(), "{name} failed");

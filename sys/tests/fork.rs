@@ -67,6 +67,11 @@ const TESTS: &[(&str, Test)] = &[
 
 fn main() {
     default_signals::set_default_signals();
+    for signal in [libc::SIGHUP, libc::SIGINT] {
+        // SAFETY: the default action is a valid one. nohup(1), and shells for a job in the
+        // background, let their children ignore these.
+        assert_ne!(unsafe { libc::signal(signal, libc::SIG_DFL) }, libc::SIG_ERR);
+    }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
     for (name, test) in TESTS {
         if !wanted.is_empty() && !wanted.iter().any(|it| name.contains(it.as_str())) {

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::daemon::Folder;
-use super::program::{Program, is_requested};
+use super::program::{Program, free_addresses, is_requested};
 
 const RESTARTS: usize = 20;
 const CLIENTS: usize = 8;
@@ -165,10 +165,6 @@ fn use_connection(front: SocketAddr, figures: &Figures) -> io::Result<()> {
     Ok(())
 }
 
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 #[test]
 fn no_request_fails_while_both_instances_are_restarted_20_times() {
     if !is_requested() {
@@ -178,13 +174,15 @@ fn no_request_fails_while_both_instances_are_restarted_20_times() {
         return println!("skipped: haproxy is not installed");
     }
     let folder = Folder::new();
-    let servers = [free_address(), free_address()];
-    let front = free_address();
-    let mut instances = [("one", servers[0]), ("two", servers[1])].map(|(name, address)| {
-        Instance { name, address, file: folder.path("motd"), program: None }
+    let [one, two, front] = free_addresses();
+    let mut instances = [("one", one), ("two", two)].map(|(name, address)| Instance {
+        name,
+        address,
+        file: folder.path("motd"),
+        program: None,
     });
     instances.iter_mut().for_each(Instance::start);
-    let balancer = Balancer::start(&folder, front, servers);
+    let balancer = Balancer::start(&folder, front, [one, two]);
     for name in ["one", "two"] {
         balancer.wait_until(name, |_, status| status == "UP");
     }

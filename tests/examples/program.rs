@@ -3,12 +3,14 @@
 use std::env;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{self, Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use mainspring::service::Service;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Time after which a program counts as hanging. No other result depends on it.
@@ -148,7 +150,10 @@ pub fn command(name: &str) -> Command {
     let test = env::current_exe().expect("a test knows where it is");
     let profile = test.ancestors().nth(2).expect("a test is in PROFILE/deps");
     let path: PathBuf = [profile.as_os_str(), "examples".as_ref(), name.as_ref()].iter().collect();
-    Command::new(path)
+    let mut command = Command::new(path);
+    // A service manager may have started the tests.
+    Service::hide_from(command.env_remove("RUNTIME_DIRECTORY"));
+    command
 }
 
 /// Returns true if tests that take minutes, or need more than a process, are requested. Prints a
@@ -159,6 +164,19 @@ pub fn is_requested() -> bool {
         println!("skipped: MAINSPRING_SLOW_TESTS is not set");
     }
     is_requested
+}
+
+/// Returns addresses for programs that get their port before they listen. On Linux they are
+/// of the part of 127.0.0.0/8 that belongs to this process: no other test binds a port there, and
+/// connections come from 127.0.0.1.
+pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
+    let [_, upper, high, low] = process::id().to_be_bytes();
+    let own = Ipv4Addr::new(127, 1 + upper, high, low);
+    // Free at the same time, so that they differ.
+    let listeners = [(); COUNT].map(|()| {
+        TcpListener::bind((own, 0)).or_else(|_| TcpListener::bind("127.0.0.1:0")).unwrap()
+    });
+    listeners.map(|listener| listener.local_addr().unwrap())
 }
 
 fn pid(child: &Child) -> Pid {

@@ -5,13 +5,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use super::daemon::Folder;
-use super::program::{command, is_requested};
+use super::program::{command, free_addresses, is_requested};
 use super::unit_files::unit;
 
 /// Starts the manager, and then runs each line of standard input.
@@ -124,10 +124,6 @@ fn manager(folder: &Folder, address: SocketAddr, is_activated: bool) -> Option<S
     Some(shell)
 }
 
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 fn ask(stream: &mut TcpStream) -> String {
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
@@ -139,7 +135,7 @@ fn ask(stream: &mut TcpStream) -> String {
 
 #[test]
 fn a_life_with_socket_activation() {
-    let (folder, address) = (Folder::new(), free_address());
+    let (folder, [address]) = (Folder::new(), free_addresses());
     let Some(mut shell) = manager(&folder, address, true) else { return };
     shell.systemctl("start motd.socket");
     assert_eq!(shell.property("ActiveState"), "inactive");
@@ -168,7 +164,7 @@ fn a_life_with_socket_activation() {
 /// The service has bound its listener itself, and stores it.
 #[test]
 fn a_stored_listener_outlives_a_crash() {
-    let (folder, address) = (Folder::new(), free_address());
+    let (folder, [address]) = (Folder::new(), free_addresses());
     let Some(mut shell) = manager(&folder, address, false) else { return };
     shell.systemctl("start motd.service");
     assert_eq!(shell.property("NFileDescriptorStore"), "1");

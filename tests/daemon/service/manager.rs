@@ -81,6 +81,7 @@ pub fn managed(name: &str, variables: &[(&str, &str)], check: impl Fn(Service, M
         let run = || check(Service::from_env().unwrap(), Manager::of_stdin());
         let output = alone_as(name, run, |mut child| {
             let socket: OwnedFd = Manager::bind(&file).socket.into();
+            Service::hide_from(&mut child);
             child.env("MAINSPRING_SELECTOR", kind.to_string()).env("NOTIFY_SOCKET", &file.0);
             child.envs(variables.iter().copied()).stdin(socket);
             child
@@ -118,6 +119,7 @@ pub fn activation(
     };
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(script).arg("sh").arg(child.get_program()).args(child.get_args());
+    Service::hide_from(&mut shell); // A service manager may have started the tests.
     shell.envs(child.get_envs().filter_map(|(key, value)| Some((key, value?))));
     shell.envs(variables.iter().copied());
     shell.stdin(sockets.next().map_or(Stdio::null(), Stdio::from));
