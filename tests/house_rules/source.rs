@@ -5,8 +5,11 @@ use std::fs;
 use std::iter;
 use std::path::Path;
 
-/// Folders that hold no sources: build output, the repository, files of failed tests.
-const SKIPPED: &[&str] = &["target", ".git", "proptest-regressions"];
+/// Folders that hold no sources: build output, and files of failed tests.
+const SKIPPED: &[&str] = &["target", "proptest-regressions"];
+
+/// Hidden folders of the project. Others belong to tools, for example to git.
+const HIDDEN: &[&str] = &[".ci", ".github"];
 
 /// The root of the workspace, seen from the package that these tests belong to.
 pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -167,7 +170,7 @@ fn collect(folder: &Path, prefix: &str, ending: &str, found: &mut Vec<Source>) {
         let name = entry.file_name().into_string().expect("a name in UTF-8");
         let path = format!("{prefix}{name}");
         let kind = entry.file_type().expect("a file or a folder");
-        if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
+        if kind.is_dir() && !is_skipped(&entry.path(), &name) {
             collect(&entry.path(), &format!("{path}/"), ending, found);
         } else if kind.is_file() && is_ours(&name) && name.ends_with(ending) {
             // A file that is no text, or has been removed meanwhile, is no source.
@@ -176,6 +179,13 @@ fn collect(folder: &Path, prefix: &str, ending: &str, found: &mut Vec<Source>) {
             }
         }
     }
+}
+
+/// True for folders that hold no sources. Those of cargo have a tag, whatever their name: a build
+/// may put its output and its registry into the checkout.
+fn is_skipped(folder: &Path, name: &str) -> bool {
+    let is_of_a_tool = name.starts_with('.') && !HIDDEN.contains(&name);
+    is_of_a_tool || SKIPPED.contains(&name) || folder.join("CACHEDIR.TAG").exists()
 }
 
 /// True for files that are written by hand. The licences are not ours.
