@@ -229,3 +229,26 @@ impl History {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e8_a_loop_is_busy_at_its_limits_and_not_beyond() {
+        const TICKS: u64 = 1000;
+        let numbers = |ticks, now, from_outside| Numbers { now, ticks, from_outside, turns: 0 };
+        let busy = |samples, from_outside, time: Duration| {
+            let mut history = History::default();
+            history.begin(numbers(0, Duration::ZERO, 0), Vec::new());
+            let task = Queued::Task(Key::INBOX);
+            (0..samples).for_each(|_| history.sample([task].into_iter()));
+            !history.busy(numbers(TICKS, time, from_outside)).is_empty()
+        };
+        let (short, ns) = (1000 * IDLE_TICK, Duration::from_nanos(TICKS));
+        assert!(busy(ENOUGH, TICKS / 10 - 1, short - ns));
+        assert!(!busy(ENOUGH - 1, TICKS / 10 - 1, short - ns), "too few samples");
+        assert!(!busy(ENOUGH, TICKS / 10, short - ns), "events in a tenth of the ticks");
+        assert!(!busy(ENOUGH, TICKS / 10 - 1, short), "it works in each tick");
+    }
+}

@@ -115,3 +115,20 @@ pub(crate) fn long_calls_of_durations(durations: &Histogram, flags: &mut Vec<Fla
         flags.push(Flag::new(FlagKind::LongCallback, None, figures));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e7_the_usual_time_is_the_99th_percentile_of_the_others() {
+        let others = |count: u64| (1..=count).map(Duration::from_millis);
+        let own = [3, 150, 300].map(Duration::from_millis);
+        let usual = |count| {
+            let mut all: Vec<Duration> = others(count).chain(own).collect();
+            all.sort_unstable();
+            usual_of_others(&all, &own).map(|time| time.as_millis())
+        };
+        assert_eq!([19, 20, 100, 200].map(usual), [None, Some(19), Some(99), Some(198)]);
+    }
+}

@@ -107,8 +107,8 @@ impl<S> LoopHandle<S> {
 
     fn numbers(&self) -> Numbers {
         let page = &self.core().page;
-        // A wakeup by another thread is an event of the selector.
-        let from_outside = page.events() + page.messages() + page.signals() + page.timers_run();
+        // A wakeup by another thread, or by a signal, is an event of the selector.
+        let from_outside = page.events() + page.messages() + page.timers_run();
         let now = Duration::from_nanos(self.core().timeline.now_nanos());
         // The last turn has not ended.
         let turns = self.core().tape.get().map_or(0, |tape| tape.count().saturating_sub(1));

@@ -227,5 +227,7 @@ mod tests {
         assert!(!seen.is_due(pid, 5));
         assert!(!seen.is_due(pid, 4), "a custom clock may go back");
         assert_eq!(seen.next_search(5), u64::MAX);
+        seen.patience = 0;
+        assert_eq!(seen.next_search(5), 5 + MIN_PAUSE, "not in each tick");
     }
 }

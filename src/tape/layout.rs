@@ -179,6 +179,7 @@ mod tests {
             assert!(read <= nanos && nanos - read <= nanos >> 18, "{nanos} is read as {read}");
         }
         assert!(unpack_lateness(pack_lateness(u64::MAX)).unwrap() > 864_000_000_000_000 / 2);
+        assert!(unpack_lateness(pack_lateness((1 << 50) - 1)).is_some(), "it is not UNKNOWN");
         assert_eq!(unpack_lateness(UNKNOWN), None);
     }
 

@@ -194,14 +194,19 @@ pub(super) fn times(records: &[Record], mut epoch: u64) -> Vec<u64> {
 /// Returns the turn that began last, while its loop may still be running; `None` before the first
 /// one.
 pub(super) fn last_turn(words: &[AtomicU64]) -> Option<Turn> {
+    last_turn_at(words, || words[layout::HEAD].load(Acquire))
+}
+
+/// Like [`last_turn`]. `head` reads the number of records, which the writer may change in between.
+pub(super) fn last_turn_at(words: &[AtomicU64], mut head: impl FnMut() -> u64) -> Option<Turn> {
     let capacity = words[layout::CAPACITY].load(Relaxed);
     loop {
-        let head = words[layout::HEAD].load(Acquire);
-        let number = head.checked_sub(1)?;
+        let begun = head();
+        let number = begun.checked_sub(1)?;
         let at = layout::position(number, capacity);
         let record = Record::unpack([words[at].load(Acquire), words[at + 1].load(Acquire)]);
         // Otherwise the writer may have replaced the record meanwhile.
-        if words[layout::HEAD].load(Acquire).saturating_sub(head) < capacity - 1 {
+        if head().saturating_sub(begun) < capacity - 1 {
             let (records, epoch) = ([record], words[layout::EPOCH].load(Relaxed));
             return turns(&records, &times(&records, epoch), &places(words), number).pop();
         }

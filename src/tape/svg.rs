@@ -171,6 +171,57 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tape::{Recorder, Recording, Start, TurnKind};
+
+    const MS: u64 = 1_000_000;
+
+    /// Returns the picture of turns that begin at these times, alternating with the loop's own.
+    fn picture(times: &[u64]) -> String {
+        let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
+        for (time, kind) in times.iter().zip([TurnKind::Soon, TurnKind::Loop].iter().cycle()) {
+            recording.begin(*time, 0, Start { kind: *kind, ..Start::LOOP });
+        }
+        recording.tape().unwrap().svg()
+    }
+
+    /// Returns the number of bars of a class. The legend has one of each.
+    fn bars(svg: &str, class: &str) -> usize {
+        svg.matches(&format!("<rect class=\"{class}\"")).count() - 1
+    }
+
+    #[test]
+    fn r5_a_running_turn_is_drawn_although_it_is_as_short_as_the_one_before() {
+        let svg = picture(&[0, MS, 999 * MS, 1000 * MS, 1000 * MS + 1]);
+        assert_eq!((bars(&svg, "run"), bars(&svg, "now")), (2, 1), "{svg}");
+        let (x, width) = (100.0 - SIDE - SHORTEST, SHORTEST);
+        let bar = format!("class=\"now\" x=\"{x:.2}%\" y=\"30\" width=\"{width:.2}%\"");
+        assert!(svg.contains(&bar), "within the margin: {svg}");
+    }
+
+    #[test]
+    fn r5_a_short_turn_after_a_long_one_is_drawn() {
+        assert_eq!(
+            bars(&picture(&[0, 500 * MS, 501 * MS, 502 * MS, 900 * MS, 1000 * MS]), "run"),
+            3
+        );
+        // Within the width of the previous one.
+        assert_eq!(bars(&picture(&[0, 1, 2, 3, 900 * MS, 1000 * MS]), "run"), 2);
+    }
+
+    #[test]
+    fn r5_a_turn_is_described_with_its_beginning_and_its_end() {
+        let once = picture(&[0, MS]);
+        assert!(once.contains("callback  ran once, from 0 to 1.0ms.\n"), "{once}");
+        let twice = picture(&[0, MS, 2 * MS, 5 * MS]);
+        assert!(twice.contains("callback  ran 2 times, from 0 to 5.0ms.\n"), "{twice}");
+    }
+
+    #[test]
+    fn r5_a_label_that_fits_is_not_cut() {
+        let [fits, too_long] = [LETTERS, LETTERS + 1].map(|letters| "x".repeat(letters));
+        assert_eq!(cut(&fits), fits);
+        assert_ne!(cut(&too_long), too_long);
+    }
 
     #[test]
     fn r5_a_long_place_is_cut_where_its_path_begins() {

@@ -3,8 +3,8 @@
 use std::panic::Location;
 use std::time::Duration;
 
-use super::layout::{Reason, Record, TIME_BITS};
-use super::reading::{times, turns};
+use super::layout::{self, Reason, Record, TIME_BITS};
+use super::reading::{Tape, last_turn_at, times, turns};
 use super::recorder::Recorder;
 use super::recording::{Recording, Start};
 use super::turn::{Cause, Turn, TurnKind};
@@ -130,4 +130,59 @@ fn r2_times_do_not_go_back() {
     let tape = recording.tape().unwrap();
     let times: Vec<u128> = tape.turns().iter().map(|turn| turn.at.as_nanos()).collect();
     assert_eq!(times, [5, 9, 9, 9, 10]);
+}
+
+/// The writer replaces the record of a turn 15 turns later, in a ring of 16.
+#[test]
+fn e4_a_record_that_is_replaced_while_it_is_read_is_read_again() {
+    let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
+    let start = Start { kind: TurnKind::Soon, id: TurnId::NONE, place: 0, cause: Reason::LOOP };
+    (0..40).for_each(|time| recording.begin(time, 0, start));
+    let live = recording.live().unwrap();
+    let number = |heads: &[u64]| {
+        let mut heads = heads.iter().copied();
+        last_turn_at(live.0.words(), || heads.next().unwrap()).unwrap().number
+    };
+    assert_eq!(number(&[20, 34]), 19);
+    assert_eq!(number(&[20, 35, 40, 40]), 39);
+}
+
+/// One record fewer than the ring holds is read. Further ones are lost if the writer has replaced
+/// them while they were copied.
+#[test]
+fn r3_records_that_the_writer_may_be_replacing_are_left_out() {
+    let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
+    let start = Start { kind: TurnKind::Soon, id: TurnId::NONE, place: 0, cause: Reason::LOOP };
+    (0..40).for_each(|time| recording.begin(time, 0, start));
+    let live = recording.live().unwrap();
+    let numbers = |head_now| {
+        let tape = Tape::of_words(live.0.words(), u64::MAX, 0, head_now).unwrap();
+        tape.turns().iter().map(|turn| turn.number).collect::<Vec<u64>>()
+    };
+    assert_eq!(numbers(None), (25..40).collect::<Vec<u64>>());
+    assert_eq!(numbers(Some(41)), (26..40).collect::<Vec<u64>>());
+    assert_eq!(numbers(Some(100)), []);
+}
+
+#[test]
+fn r1_a_cause_that_is_too_far_away_is_the_loop() {
+    let turns = read(&[record(TurnKind::Soon, 0, Reason::turn(1 << 24))], 7);
+    assert_eq!(turns[0].cause, Cause::Loop);
+}
+
+#[test]
+fn r3_the_largest_tape_can_be_read() {
+    assert!(layout::length(1 << 30).is_some());
+    assert_eq!(layout::length((1 << 30) + 1), None);
+}
+
+/// The lower bits of both times are equal, so the order of the times does not show the epoch.
+#[test]
+fn r2_a_turn_of_exactly_an_epoch_has_its_times() {
+    let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
+    let start = Start { kind: TurnKind::Soon, id: TurnId::NONE, place: 0, cause: Reason::LOOP };
+    [5, 5 + (1 << TIME_BITS)].into_iter().for_each(|time| recording.begin(time, 0, start));
+    let tape = recording.tape().unwrap();
+    let times: Vec<u128> = tape.turns().iter().map(|turn| turn.at.as_nanos()).collect();
+    assert_eq!((times[0], times[times.len() - 1]), (5, 5 + (1 << TIME_BITS)));
 }

@@ -71,27 +71,27 @@ impl Stop {
 pub(super) fn start(settings: Settings) -> io::Result<WatchdogGuard> {
     let stop = Arc::new(Stop::default());
     let of_thread = stop.clone();
+    let wait = move |time| (!of_thread.wait(time)).then(Instant::now);
     let builder = thread::Builder::new().name("watchdog".into());
     // The new thread inherits the mask.
-    let start = || builder.spawn(move || watch(settings, &of_thread));
+    let start = || builder.spawn(move || watch(settings, wait));
     let thread = Some(signal::with_all_blocked(start)?);
     Ok(WatchdogGuard { stop, thread, process: Process::current() })
 }
 
-fn watch(mut settings: Settings, stop: &Stop) {
+/// Watches the loop until it is closed, or until `wait` returns `None`. Until then, `wait` returns
+/// the time after its wait.
+fn watch(mut settings: Settings, mut wait: impl FnMut(Duration) -> Option<Instant>) {
     let mut seen = Seen::default();
     let mut rate = Rate::default();
-    while !stop.wait(settings.limit / SAMPLES) && !settings.heartbeat.is_closed() {
-        let now = Instant::now();
-        let running = match seen.sample(settings.heartbeat.turns_begun(), now, settings.limit) {
-            Some(lasted) => settings.heartbeat.running().map(|running| (running, lasted)),
-            None => None,
-        };
-        // The turn may have ended since the number was read.
-        if let Some((running, lasted)) = running
-            && running.turn.number + 1 == seen.turns
-        {
-            seen.is_reported = true;
+    while let Some(now) = wait(settings.limit / SAMPLES) {
+        let heartbeat = &settings.heartbeat;
+        if heartbeat.is_closed() {
+            return;
+        }
+        let running = || heartbeat.running();
+        let stall = seen.stall(heartbeat.turns_begun(), now, settings.limit, running);
+        if let Some((running, lasted)) = stall {
             report(&mut settings, &mut rate, running, lasted, now);
         }
     }
@@ -132,6 +132,22 @@ struct Seen {
 }
 
 impl Seen {
+    /// Adds a sample. Returns the turn that was seen for the limit, if it was not reported yet, and
+    /// how long it was seen. `running` reads the turn, which may have ended since its number was
+    /// read.
+    fn stall(
+        &mut self,
+        turns: u64,
+        now: Instant,
+        limit: Duration,
+        running: impl FnOnce() -> Option<RunningTurn>,
+    ) -> Option<(RunningTurn, Duration)> {
+        let lasted = self.sample(turns, now, limit)?;
+        let running = running().filter(|running| running.turn.number + 1 == turns)?;
+        self.is_reported = true;
+        Some((running, lasted))
+    }
+
     /// Adds a sample. Returns how long the turn was seen, if it is a stall that was not reported
     /// yet.
     ///
@@ -194,6 +210,8 @@ impl fmt::Debug for WatchdogGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Page;
+    use crate::tape::{Recorder, Recording, Start, TurnKind};
 
     const LIMIT: Duration = Duration::from_millis(100);
 
@@ -216,11 +234,56 @@ mod tests {
         assert_eq!(sample(8, 250), Some(LIMIT));
     }
 
+    /// Returns a heartbeat of a loop that does not end its first turn.
+    fn stuck() -> Heartbeat {
+        let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
+        recording.begin(0, 0, Start { kind: TurnKind::Soon, ..Start::LOOP });
+        let page = Arc::<Page>::default();
+        Heartbeat::new(recording.live(), page, Instant::now(), Process::current())
+    }
+
+    #[test]
+    fn e5_a_turn_that_ends_while_it_is_read_is_no_stall() {
+        let (mut now, mut seen) = (Instant::now(), Seen::default());
+        let running = stuck().running().unwrap();
+        let mut next = running.clone();
+        next.turn.number += 1;
+        let mut stall = |running: &RunningTurn| {
+            now += LIMIT / SAMPLES;
+            seen.stall(1, now, LIMIT, || Some(running.clone())).map(|(running, _)| running)
+        };
+        for _ in 0..8 {
+            assert_eq!(stall(&next), None);
+        }
+        assert_eq!(stall(&running), Some(running.clone()), "none was reported before");
+        assert_eq!(stall(&running), None, "reported");
+    }
+
+    #[test]
+    fn e5_the_heartbeat_is_sampled_four_times_per_limit() {
+        let (stalls, reported) = std::sync::mpsc::channel();
+        let on_stall: OnStall = Box::new(move |stall| stalls.send(stall.lasted).unwrap());
+        let (heartbeat, on_stall) = (stuck(), Some(on_stall));
+        let (mut now, mut waits) = (Instant::now(), Vec::new());
+        watch(Settings { heartbeat, limit: LIMIT, on_stall, tape: None, abort: false }, |time| {
+            now += time;
+            waits.push(time);
+            (waits.len() < 12).then_some(now)
+        });
+        assert_eq!(waits, [LIMIT / 4; 12]);
+        assert_eq!(reported.iter().collect::<Vec<_>>(), [LIMIT]);
+    }
+
     #[test]
     fn e5_a_process_that_was_stopped_has_no_stall() {
         let (begin, mut seen) = (Instant::now(), Seen::default());
         assert_eq!(seen.sample(7, begin, LIMIT), None);
         assert_eq!(seen.sample(7, begin + 60 * LIMIT, LIMIT), None);
+        // Stopped after three samples.
+        for time in [0, 25, 50].map(Duration::from_millis) {
+            assert_eq!(seen.sample(8, begin + time, LIMIT), None);
+        }
+        assert_eq!(seen.sample(8, begin + 60 * LIMIT, LIMIT), None);
     }
 
     #[test]

@@ -69,6 +69,8 @@ mod tests {
         let texts = [999, 1500, 17_640_000, 3_200_000_000, 205_000_000_000, 7_320_000_000_000];
         let texts = texts.map(|nanos| duration(Duration::from_nanos(nanos)));
         assert_eq!(texts, ["999ns", "1.5µs", "17.6ms", "3.2s", "3 min 25 s", "2 h 02 min"]);
+        let edges = [59, 60, 3599, 3600].map(|seconds| duration(Duration::from_secs(seconds)));
+        assert_eq!(edges, ["59.0s", "1 min 00 s", "59 min 59 s", "1 h 00 min"]);
     }
 
     #[test]

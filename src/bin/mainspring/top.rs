@@ -87,3 +87,14 @@ fn screen(table: &str, rows: usize, columns: usize) -> String {
     }
     screen + "\x1b[J\r\nq ends\r"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_has_the_size_of_its_window() {
+        let screen = screen("first line\nsecond\nthird\n", 4, 6);
+        assert_eq!(screen, "\x1b[Hfirst \x1b[K\r\nsecond\x1b[K\r\n\x1b[J\r\nq ends\r");
+    }
+}

@@ -9,7 +9,7 @@ use mainspring::{Cause, Clock, EventLoop, Interest, Recorder, TurnKind, sleep};
 
 use super::turns::{MS, parts, recorded, takes};
 use crate::support::descriptors::pair;
-use crate::support::{loopback, on_every_selector};
+use crate::support::{loopback, on_every_selector, simulated_builder};
 
 /// A clock that takes a millisecond for each reading, so the loop's own work takes time, too.
 #[derive(Debug)]
@@ -78,6 +78,59 @@ fn e2_a_displayed_blame_names_five_parts_in_the_order_of_places() {
         assert_eq!(parts(&blame), expected);
         let text = blame.to_string();
         assert!(text.ends_with(&format!(":{}, and 2 more", first + 4)), "{text}");
+    });
+}
+
+#[test]
+fn e2_a_blame_of_five_parts_has_no_more() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = recorded(kind, ());
+        let timer = el.call_later(Duration::ZERO, |_, ()| {});
+        for name in ["a", "b", "c", "d", "e"] {
+            let part = el.call_soon(takes(&clock, MS));
+            el.set_name(part, name);
+        }
+        el.tick(Some(Duration::ZERO)).unwrap();
+        let blame = el.tape().unwrap().blame(timer).unwrap();
+        assert_eq!(blame.parts().len(), 5);
+        let text = blame.to_string();
+        assert!(text.contains(", 1.0ms callback e (") && text.ends_with(')'), "{text}");
+    });
+}
+
+#[test]
+fn e2_the_lateness_behind_a_turn_is_exact() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = recorded(kind, ());
+        el.call_soon(move |el, ()| {
+            el.call_soon(takes(&clock, 4 * MS));
+            let late = el.call_soon(|_, ()| {});
+            el.set_name(late, "late");
+        });
+        el.run().unwrap();
+        let tape = el.tape().unwrap();
+        let late = tape.turns().iter().find(|turn| turn.place.starts_with("late (")).unwrap();
+        let text = tape.blame_turn(late.number).unwrap().to_string();
+        assert!(text.contains(" ran 4.0ms late: 4.0ms of it callback "), "{text}");
+    });
+}
+
+/// The timer was due before the 15 turns that the tape has.
+#[test]
+fn e2_time_before_the_tape_is_the_last_part() {
+    on_every_selector(|kind| {
+        let (builder, clock) = simulated_builder(kind);
+        let mut el = builder.record(Recorder::ring(16)).build().unwrap();
+        let timer = el.call_later(MS, |_, ()| {});
+        for _ in 0..20 {
+            el.call_soon(takes(&clock, MS));
+        }
+        el.tick(Some(Duration::ZERO)).unwrap();
+        el.tick(Some(Duration::ZERO)).unwrap();
+        let text = el.tape().unwrap().blame(timer).unwrap().to_string();
+        let before = text.strip_suffix(" before the tape begins").expect(&text);
+        let (others, time) = before.rsplit_once(", ").expect(before);
+        assert!(others.contains(": ") && time.ends_with("ms"), "{text}");
     });
 }
 

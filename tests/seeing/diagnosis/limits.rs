@@ -48,6 +48,8 @@ fn e7_a_callback_is_long_at_a_limit_and_not_below() {
         // Ten times as long, and a millisecond at least.
         assert_eq!(flags(kind, &[1990 * US; 4], 300, 200 * US), []);
         assert_eq!(flags(kind, &[2000 * US; 4], 300, 200 * US), long);
+        assert_eq!(flags(kind, &[999 * US; 5], 300, 20 * US), []);
+        assert_eq!(flags(kind, &[1000 * US; 5], 300, 20 * US), long);
         assert_eq!(flags(kind, &[2 * MS, 2 * MS, 900 * US, 900 * US], 300, 20 * US), []);
     });
 }
@@ -203,6 +205,20 @@ fn e9_readers_that_are_not_paused_with_input_are_not_flagged() {
         ticks(&mut el, 1);
         el.set_interest(reader, Interest::empty()).unwrap();
         assert_eq!(twice(&el, &clock), []);
+    });
+}
+
+/// A watcher of both directions is a reader.
+#[test]
+fn e9_a_watcher_that_is_paused_is_found() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = simulated(kind, ());
+        let (ours, mut theirs) = pair();
+        let watcher = el.watch(ours, Interest::WRITABLE, |_, (), _| Ok(())).unwrap();
+        ticks(&mut el, 1);
+        el.set_interest(watcher, Interest::empty()).unwrap();
+        theirs.write_all(b"waits").unwrap();
+        assert_eq!(twice(&el, &clock), [FlagKind::PausedReader]);
     });
 }
 

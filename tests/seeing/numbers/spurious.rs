@@ -1,18 +1,20 @@
 //! Spurious events (docs/contract.md, N6).
 
 use std::cell::Cell;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring::net::Transport;
-use mainspring::{EventLoop, Interest, Io, Metrics, SelectorKind, yield_now};
+use mainspring::selector::{Event, Events, Selector, Token};
+use mainspring::{EventLoop, Interest, Io, Metrics, Readiness, SelectorKind, yield_now};
 
 use crate::support::custom_stream::AlteredStream;
 use crate::support::descriptors::{fill, pair, readable, tcp_pair};
 use crate::support::network::{client, echo, listener};
+use crate::support::selector::{Call, Wrapped, Wrapper};
 use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated, simulated_builder};
 
@@ -165,6 +167,58 @@ fn n6_a_server_whose_client_another_process_accepts_had_a_spurious_event() {
         after_each_select(&el, move || drop(thief.accept()));
         el.tick(None).unwrap();
         assert_eq!((missed(&el.metrics()), server.connections()), ((1, 0), 0));
+    });
+}
+
+/// Selector that reports once, on request, that the descriptor registered last has room.
+#[derive(Debug)]
+struct Unrequested {
+    real: Box<dyn Selector>,
+    registered: Option<Token>,
+    is_due: Rc<Cell<bool>>,
+}
+
+impl Wrapper for Unrequested {
+    fn real(&self) -> &dyn Selector {
+        &*self.real
+    }
+
+    fn real_mut(&mut self) -> &mut dyn Selector {
+        &mut *self.real
+    }
+
+    fn on_change(&mut self, _: Call, token: Option<Token>) -> io::Result<()> {
+        self.registered = token.or(self.registered);
+        Ok(())
+    }
+
+    fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        self.real.select(events, timeout)?;
+        if self.is_due.take() {
+            let token = self.registered.unwrap();
+            events.push(Event { token, readiness: Readiness::WRITABLE });
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn n6_an_event_that_no_callback_of_a_descriptor_has_requested_is_spurious() {
+    on_every_selector(|kind| {
+        let is_due = Rc::new(Cell::new(false));
+        let (real, registered) = (kind.open().unwrap(), None);
+        let selector = Unrequested { real, registered, is_due: is_due.clone() };
+        let selector: Box<dyn Selector> = Box::new(Wrapped(selector));
+        let mut el = EventLoop::builder().selector(selector).build().unwrap();
+        let (ours, _theirs) = pair();
+        let ours = Rc::new(ours);
+        el.add_reader(ours.clone(), |_, (), _| panic!("there is no input")).unwrap();
+        let writer = el.add_writer(ours, |_, (), _| panic!("it is paused")).unwrap();
+        el.set_interest(writer, Interest::empty()).unwrap();
+        el.tick(NOW).unwrap();
+        is_due.set(true);
+        el.tick(NOW).unwrap();
+        assert_eq!((el.metrics().events(), missed(&el.metrics())), (1, (1, 0)));
     });
 }
 

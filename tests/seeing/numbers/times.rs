@@ -149,3 +149,21 @@ fn n3_timers_of_other_clocks_are_counted_and_late() {
         assert_eq!((lateness.max(), el.metrics().timers_run()), (45 * MS, 2));
     });
 }
+
+#[test]
+fn n1_histograms_are_visited_in_seconds() {
+    let (mut el, clock) = measuring(SelectorKind::available()[0]);
+    for time in [2, 8, 0] {
+        let clock = clock.clone();
+        el.call_soon(move |_, ()| clock.advance(time * MS));
+    }
+    el.run().unwrap();
+    let mut found = Vec::new();
+    el.metrics().visit(|name, value| {
+        if let Some(name) = name.strip_prefix("call_durations_seconds_") {
+            found.push((name.to_owned(), value));
+        }
+    });
+    let expected = [("count", 3.0), ("sum", 0.010), ("max", 0.008)];
+    assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)));
+}

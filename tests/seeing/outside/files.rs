@@ -198,7 +198,7 @@ fn r9_a_trace_that_is_not_complete_is_removed() {
 
 #[test]
 fn r9_wrong_arguments_print_the_usage() {
-    let wrong: [(&[&str], &str); 11] = [
+    let wrong: [(&[&str], &str); 12] = [
         (&[], "a command is missing"),
         (&["pz", "x"], "unknown command pz"),
         (&["ps"], "a tape or a process is missing"),
@@ -209,6 +209,7 @@ fn r9_wrong_arguments_print_the_usage() {
         (&["trace", "x", "--last"], "--last needs a value"),
         (&["trace", "x", "--svg", ""], "--svg needs a value"),
         (&["trace", "x", "--last=5"], "--last 5 is not a time, such as 5s"),
+        (&["top", "x", "--once=1"], "unknown option --once=1"),
         (&["top", "x", "--tape", "one"], "--tape one is not a number"),
     ];
     for (arguments, reason) in wrong {

@@ -89,10 +89,15 @@ fn be_victim() -> bool {
 impl Victim {
     /// Starts a victim by the test `name`, which calls [`be_victim`] first.
     fn start(name: &str, kind: SelectorKind, path: &str) -> Victim {
+        Victim::start_with(name, kind, path, Stdio::null())
+    }
+
+    fn start_with(name: &str, kind: SelectorKind, path: &str, input: Stdio) -> Victim {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name])
             .env(VICTIM, path)
             .env("MAINSPRING_SELECTOR", kind.to_string())
+            .stdin(input)
             .stdout(Stdio::null())
             .spawn();
         Victim(child.unwrap())

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, Recorder};
+use mainspring::{EventLoop, Recorder, sleep};
 
+use super::stuck::has_proc;
 use super::{Temporary, output, program, texts};
+use crate::support::process::alone;
 
 /// Records timers on simulated time: `slow` from 1 to 2 s and from 3 to 6 s, `third` from 6 to 8 s,
 /// and `early` and `late`, which wait for them, at 2 s and at 8 s.
@@ -93,6 +95,13 @@ fn r8_blame_of_a_period_has_the_causes_before_it() {
     assert_eq!(names(&all), ["late", "early", "third"]);
     let last = output(&["blame", path.text(), "--last=500ms"]);
     assert_eq!(names(&last), ["late", "third"]);
+    let millis = |line: &str| {
+        let part = |at: std::ops::Range<usize>| line[at].parse::<u64>().unwrap();
+        ((part(11..13) * 60 + part(14..16)) * 60 + part(17..19)) * 1000 + part(20..23)
+    };
+    let [late, early] = [0, 1].map(|index| millis(all.lines().nth(index).unwrap()));
+    let day = 24 * 3600 * 1000;
+    assert_eq!((late + day - early) % day, 6000, "the time of each turn: {all}");
     let late = last.lines().next().unwrap();
     assert!(late.contains("ran 2.4s late: 2.0s of it timer third ("), "{late}");
     assert!(late.contains("400.0ms timer slow ("), "{late}");
@@ -115,6 +124,67 @@ fn r7_a_copy_of_a_tape_belongs_to_no_process() {
         assert!(last.starts_with("last     timer tests/"), "{last}");
         assert!(last.ends_with(" UTC"), "a timer has no cause but its time: {last}");
     }
+}
+
+#[test]
+fn r7_a_task_that_slept_runs_because_of_a_timer() {
+    let (path, copy) = (Temporary::new("sleeper"), Temporary::new("sleeper-copy"));
+    let recorder = Recorder::black_box(&path.0).turns(64);
+    let mut el = EventLoop::builder().clock(SimClock::new()).record(recorder).build().unwrap();
+    let (from, to) = (path.0.clone(), copy.0.clone());
+    el.spawn(async move {
+        sleep(Duration::from_secs(1)).await;
+        std::fs::copy(from, to).unwrap();
+    })
+    .detach();
+    el.run().unwrap();
+    let text = output(&["ps", copy.text()]);
+    let running = text.lines().nth(2).unwrap();
+    assert!(running.contains(" task tests/"), "{text}");
+    assert!(running.ends_with(" UTC, because of timer"), "{text}");
+}
+
+/// Places with the same time are in the order of their kinds and names.
+#[test]
+fn r8_top_has_forty_rows_of_the_last_ten_seconds() {
+    let path = Temporary::new("rows");
+    let recorder = Recorder::black_box(&path.0).turns(256);
+    let mut el = EventLoop::builder().clock(SimClock::new()).record(recorder).build().unwrap();
+    for seconds in 1..=45 {
+        let timer = el.call_later(Duration::from_secs(seconds), |_, _| {});
+        assert!(el.set_name(timer, &format!("{seconds}")));
+    }
+    el.run().unwrap();
+    let rows = |text: &str| text.lines().skip(5).count();
+    let (top, all) = (output(&["top", path.text(), "--last", "1m"]), output(&["ps", path.text()]));
+    assert_eq!((rows(&top), rows(&all)), (40, 47), "the loop and its sleep are places, too: {top}");
+    let top = output(&["top", path.text()]);
+    assert!(top.lines().next().unwrap().ends_with(" turns in 10.0s"), "{top}");
+}
+
+/// In its own process, which has no tapes of other tests.
+#[test]
+fn r8_top_shares_its_rows_among_tapes() {
+    if !has_proc() {
+        return;
+    }
+    alone("outside::period::r8_top_shares_its_rows_among_tapes", || {
+        let both = [(); 2].map(|()| {
+            let builder = EventLoop::builder().clock(SimClock::new());
+            let mut el = builder.record(Recorder::ring(256)).build().unwrap();
+            for second in 1..=30 {
+                let timer = el.call_later(Duration::from_secs(second), |_, _| {});
+                assert!(el.set_name(timer, &format!("{second}")));
+            }
+            el.run().unwrap();
+            el
+        });
+        let text = output(&["top", &std::process::id().to_string(), "--last", "1000m"]);
+        let is_row =
+            |line: &&str| ["timer ", "sleep ", "loop "].iter().any(|it| line.starts_with(it));
+        assert_eq!(text.lines().filter(is_row).count(), 40, "{text}");
+        drop(both);
+    });
 }
 
 /// Its own process could be looked into, but not by another user.

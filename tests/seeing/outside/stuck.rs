@@ -2,11 +2,16 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::Instant;
+
+use mainspring::{EventLoop, Recorder, SelectorKind};
+use mainspring_sys::shared_map::SharedMap;
 
 use super::pty::{Pty, has_setsid};
 use super::{Temporary, Victim, be_victim, output, program, run, stuck_place, wait_until};
 use crate::support::on_every_selector;
+use crate::support::process::alone;
 
 /// Returns true on systems that show the descriptors of processes.
 pub fn has_proc() -> bool {
@@ -141,4 +146,49 @@ fn r9_an_output_without_a_reader_is_no_error_and_a_full_one_is() {
     let ending = super::texts(program(&["ps", path.text()]).stdout(full).output().unwrap());
     let expected = "mainspring: cannot write to standard output: No space left on device\n";
     assert_eq!(ending, (1, String::new(), expected.to_owned()));
+}
+
+/// In its own process, which has no tapes of other tests.
+#[test]
+fn r7_other_files_of_a_process_are_no_tapes() {
+    if !has_proc() {
+        return;
+    }
+    alone("outside::stuck::r7_other_files_of_a_process_are_no_tapes", || {
+        let other = Temporary::new("other");
+        let Ok(map) = SharedMap::create(&other.0, 16) else { return println!("skipped: no map") };
+        let el = EventLoop::builder().record(Recorder::ring(64)).build().unwrap();
+        let text = output(&["ps", &std::process::id().to_string()]);
+        assert_eq!(text.matches("tape     ").count(), 1, "{text}");
+        drop((map, el));
+    });
+}
+
+/// The victim has the tape of this process as its standard input.
+#[test]
+fn r7_a_tape_that_a_process_has_inherited_is_not_its_own() {
+    if be_victim() || !has_proc() {
+        return;
+    }
+    let name = "outside::stuck::r7_a_tape_that_a_process_has_inherited_is_not_its_own";
+    alone(name, || {
+        let el = EventLoop::builder().record(Recorder::ring(64)).build().unwrap();
+        let is_tape = |path: &PathBuf| {
+            let target = std::fs::read_link(path).unwrap_or_default();
+            target.to_string_lossy().starts_with("/memfd:mainspring-tape")
+        };
+        let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+        let tape = descriptors.map(|entry| entry.unwrap().path()).find(is_tape);
+        let Some(tape) = tape else { return println!("skipped: the ring is private memory") };
+        let tape = std::fs::File::open(tape).unwrap();
+        let victim = Victim::start_with(name, SelectorKind::available()[0], "", tape.into());
+        let now = format!("now      {} for ", stuck_place());
+        let mut text = String::new();
+        wait_until(|| {
+            text = run(&["ps", &victim.pid()]).1;
+            text.contains(&now)
+        });
+        assert_eq!(text.matches("tape     ").count(), 1, "{text}");
+        drop(el);
+    });
 }

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mainspring::testing::SimClock;
 use mainspring::{
-    EventLoop, EventLoopBuilder, LoopHandle, Recorder, ReportKind, Tape, TurnKind, yield_now,
+    EventLoop, EventLoopBuilder, LoopHandle, Recorder, ReportKind, SelectorKind, Tape, TurnKind,
+    yield_now,
 };
 use mainspring_sys::environment::is_privileged;
 use mainspring_sys::shared_map::SharedMap;
@@ -350,4 +351,16 @@ fn r9_a_large_file_that_is_not_a_tape_is_not_read() {
     let mut file = io::repeat(7).take(1 << 20);
     assert_eq!(Tape::read(&mut file).unwrap_err().kind(), io::ErrorKind::InvalidData);
     assert!(file.limit() > (1 << 20) - 64);
+}
+
+#[test]
+fn r4_a_link_is_renamed_and_its_file_stays() {
+    let (path, target) = (path("link"), path("link-target"));
+    fs::write(&target, "another file").unwrap();
+    std::os::unix::fs::symlink(&target, &path).unwrap();
+    let recorder = Recorder::black_box(&path).turns(64);
+    drop(recorded(SelectorKind::available()[0], recorder, ()));
+    assert!(fs::symlink_metadata(&path).unwrap().is_file() && before(&path).is_symlink());
+    assert_eq!(fs::read(&target).unwrap(), b"another file");
+    [&path, &before(&path), &target].into_iter().for_each(|path| fs::remove_file(path).unwrap());
 }

@@ -97,6 +97,8 @@ fn r5_lanes_are_registrations_and_the_first_forty_are_drawn() {
         assert_eq!(lanes.matches("callback number ").count(), 40);
         assert!(lanes.contains(" (") && lanes.contains("\n5 further registrations\n"), "{lanes}");
         assert!(svg.contains(">5 further registrations</text>"), "{svg}");
+        // Lanes of 42 pixels, a margin, the axis with the legend, and a line of text.
+        assert!(svg.contains(&format!(" height=\"{}\" role", 10 + 40 * 42 + 56 + 20)), "{svg}");
         // Closures of a line are one lane, tasks of a line are not.
         let mut el = recorded(kind, Recorder::ring(256), ());
         for _ in 0..3 {

@@ -107,3 +107,21 @@ fn r5_a_cause_that_is_not_on_the_tape_has_no_arrow() {
         }
     });
 }
+
+#[test]
+fn r5_kinds_of_one_line_have_tracks_of_their_own() {
+    on_every_selector(|kind| {
+        let (builder, _clock) = simulated_builder(kind);
+        let mut el = builder.record(Recorder::ring(64)).build().unwrap();
+        let line = line!() + 1;
+        _ = (el.call_soon(|_, ()| {}), el.call_later(Duration::from_millis(1), |_, ()| {}));
+        el.run().unwrap();
+        let mut trace = Vec::new();
+        el.tape().unwrap().perfetto(&mut trace).unwrap();
+        let tracks: Vec<String> = slices(&trace).into_iter().map(|(track, ..)| track).collect();
+        for kind in ["callback", "timer"] {
+            let track = format!("{kind} {}:{line}", file!());
+            assert!(tracks.contains(&track), "{tracks:?}");
+        }
+    });
+}

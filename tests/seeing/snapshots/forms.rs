@@ -3,12 +3,13 @@
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use mainspring::{EventLoop, Interest, sleep};
+use mainspring::{EventLoop, Interest, Signal, sleep};
 use serde_json::Value;
 
 use super::add_timer;
 use crate::support::descriptors::pair;
 use crate::support::network::short_dir;
+use crate::support::process::alone;
 use crate::support::{on_every_selector, simulated};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -53,6 +54,43 @@ fn o7_the_table_marks_what_keeps_the_loop_running() {
         assert!(lines[2].starts_with("  timer ") && lines[2].contains(" in the background "));
         assert!(lines[3].starts_with("  watcher ") && lines[3].ends_with(" socket"), "{table}");
         assert!(lines[4].starts_with("* closure ") && !lines[4].contains("background"), "{table}");
+    });
+}
+
+#[test]
+fn o7_a_row_has_words_for_what_is_missing() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        let (ours, _theirs) = pair();
+        el.watch(ours, Interest::READABLE | Interest::WRITABLE, |_, (), _| Ok(())).unwrap();
+        el.spawn(sleep(Duration::MAX)).detach();
+        el.tick(Some(Duration::ZERO)).unwrap();
+        el.remote().call_soon(|_, ()| {}).unwrap();
+        let table = el.snapshot().to_string();
+        let row = |kind: &str| {
+            let row =
+                table.lines().find(|line| line.trim_start_matches(['*', ' ']).starts_with(kind));
+            row.unwrap_or_else(|| panic!("no {kind} in {table}"))
+        };
+        assert!(row("watcher").ends_with(" for readable|writable"), "{table}");
+        assert!(row("task").ends_with(" sleeps without end"), "{table}");
+        let columns: Vec<&str> = row("message").split_whitespace().collect();
+        assert_eq!(columns[1..5], ["message", "pending", "-", "0"], "{table}");
+    });
+}
+
+/// Alone, because the signal is for the process.
+#[test]
+fn o14_the_loop_continues_after_a_dump() {
+    alone("snapshots::forms::o14_the_loop_continues_after_a_dump", || {
+        on_every_selector(|kind| {
+            let (mut el, _clock) = simulated(kind, 0);
+            el.dump_on(Signal::USR2).unwrap();
+            el.call_soon(|_, _| Signal::USR2.raise().unwrap());
+            el.call_later(HOUR, |_, ran| *ran += 1);
+            el.run().unwrap();
+            assert_eq!(*el.state(), 1);
+        });
     });
 }
 
@@ -121,7 +159,7 @@ fn o7_the_json_text_can_be_parsed() {
         let [.., sleeping, joining] = entries.as_slice() else { panic!("{text}") };
         assert_eq!(waits(joining)["task"], entries.len() - 2);
         assert_eq!(waits(sleeping)["time"], 3598.75);
-        assert!(entries.iter().any(|entry| entry["waits"][0]["time"].is_null()));
+        assert!(entries.iter().any(|entry| entry["waits"][0].get("time") == Some(&Value::Null)));
         drop(el);
         std::fs::remove_file(path).unwrap();
         drop(joining_task);

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use mainspring::selector::Events;
 use mainspring::{
     Clock, Error, EventLoop, Io, Result, SelectorKind, Signal, promise, signal, sleep,
+    sleep_in_boot_time,
 };
 
 use crate::support::descriptors::pair;
@@ -176,5 +177,14 @@ fn o13_a_custom_selector_can_wake_the_loop() {
         let (promise, promised) = promise();
         at_sleep.replace(Some(Box::new(move || promise.set_result(7))));
         assert_eq!(el.run_until_complete(promised).unwrap().unwrap(), 7);
+    });
+}
+
+/// The kernel wakes the loop. No timer of the loop, and no callback, does.
+#[test]
+fn o13_a_timer_of_another_clock_is_a_reason_to_sleep() {
+    on_every_selector(|kind| {
+        let mut el = EventLoop::builder().selector(kind).build().unwrap();
+        el.run_until_complete(sleep_in_boot_time(Duration::from_millis(1))).unwrap();
     });
 }

@@ -69,6 +69,19 @@ fn o12_tasks_that_wait_for_each_other_end_a_run() {
 }
 
 #[test]
+fn o12_a_task_joins_another_one_by_its_index() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = recording(kind);
+        let first = el.spawn(pending::<()>());
+        let second = el.spawn(async move { first.await.unwrap() });
+        el.spawn(async move { second.await.unwrap() }).detach();
+        let joins: Vec<_> =
+            stalled(el.run()).tasks().iter().map(|task| task.joins().to_vec()).collect();
+        assert_eq!(joins, [vec![], vec![0], vec![1]]);
+    });
+}
+
+#[test]
 fn o12_a_future_that_nothing_can_wake_ends_run_until_complete() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, ());

@@ -194,10 +194,15 @@ fn masks_of_watchdogs() -> Vec<u64> {
 }
 
 #[test]
-fn e5_a_limit_of_no_time_is_refused() {
+fn e5_a_limit_below_a_millisecond_is_refused() {
     let (el, _clock) = simulated(mainspring::SelectorKind::available()[0], ());
-    let refused = Watchdog::new(el.heartbeat()).limit(Duration::ZERO).spawn().unwrap_err();
-    assert!(matches!(refused, Error::Setting(_)), "{refused}");
+    let spawn = |limit| Watchdog::new(el.heartbeat()).limit(limit).spawn();
+    let shortest = Duration::from_millis(1);
+    for limit in [Duration::ZERO, shortest - Duration::from_nanos(1)] {
+        let refused = spawn(limit).unwrap_err();
+        assert!(matches!(refused, Error::Setting(_)), "{refused}");
+    }
+    drop(spawn(shortest).unwrap());
 }
 
 #[test]
