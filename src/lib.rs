@@ -178,6 +178,7 @@
 //! A process with elevated privileges (set-user-ID, for example) ignores them. With any other
 //! value, building a loop returns [`Error::Setting`].
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod arena;
 mod awaits;

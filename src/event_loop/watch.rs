@@ -30,7 +30,7 @@ impl<S> LoopHandle<S> {
     /// [`serve`](LoopHandle::serve) and [`attach`](LoopHandle::attach):
     ///
     /// * Sockets and listeners get the flag and keep it. So do files that share one inode:
-    ///   eventfds, timerfds, inotify instances.
+    ///   eventfds, timerfds, inotify instances, and pipes of NetBSD and OpenBSD.
     /// * Pipes and devices get it. They lose it when nothing in this process watches the file any
     ///   longer (identified by device and inode number), unless they had it before. A forked child
     ///   never clears it.

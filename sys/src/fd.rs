@@ -234,8 +234,8 @@ pub(crate) fn is_terminal(fd: RawFd) -> bool {
 /// Identity of an open file: its device, its inode number and its type.
 ///
 /// Two descriptors of one file have the same identity. So have files without an inode: on Linux all
-/// eventfds, epolls and timerfds (`anon_inode`), on macOS all TCP sockets. So different identities
-/// prove different files, but equal identities prove nothing.
+/// eventfds, epolls and timerfds (`anon_inode`), on macOS all TCP sockets, on NetBSD and OpenBSD
+/// all pipes. So different identities prove different files, but equal identities prove nothing.
 ///
 /// ```
 /// use mainspring_sys::fd::FileId;

@@ -7,9 +7,9 @@
 //!
 //! * A socket gets the flag and keeps it. Code that takes over a duplicate of a socket or of a
 //!   listener expects the flag, or sets what it needs.
-//! * So does a file that shares its inode with others: an eventfd, a timerfd, an inotify instance.
-//!   fstat(2) returns the same numbers for all of them, so the flag of one might be cleared for
-//!   another.
+//! * So does a file that shares its inode with others: an eventfd, a timerfd, an inotify instance,
+//!   and a pipe of NetBSD or OpenBSD. fstat(2) returns the same numbers for all of them, so the
+//!   flag of one might be cleared for another.
 //! * A pipe or a device has the flag as long as anything in this process watches the same file, and
 //!   loses it afterwards. A file that had the flag before keeps it.
 //! * A terminal never gets the flag, nor does the file of standard input, output or error: the
@@ -200,7 +200,7 @@ fn check_usable(fd: RawFd) -> io::Result<()> {
 }
 
 /// Returns false for a file that shares its inode with others, or has none. Linux returns no file
-/// type for them, FreeBSD the inode number 0.
+/// type for them, and BSDs the inode number 0 (pipe_stat() of NetBSD and OpenBSD, `sys_pipe.c`).
 fn has_own_inode(stat: &libc::stat) -> bool {
     stat.st_mode & libc::S_IFMT != 0 && stat.st_ino != 0
 }
@@ -209,7 +209,8 @@ fn file(stat: &libc::stat, flags: libc::c_int) -> File {
     File { device: stat.st_dev, number: stat.st_ino, access: flags & libc::O_ACCMODE }
 }
 
-/// Returns true if standard input, output or error refers to the same file.
+/// Returns true if standard input, output or error refers to the same file, or to one that has the
+/// same numbers.
 fn is_standard(file: &libc::stat) -> bool {
     (0..3)
         .filter_map(|fd| stat(fd).ok())
