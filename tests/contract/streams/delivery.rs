@@ -321,6 +321,7 @@ fn s1_the_pipes_of_a_pair_end_separately() {
         assert!(got == pattern(0, 200_000));
         to_us.write_all(b"received").unwrap();
         drop(to_us);
+        tick_until(&mut el, |el| el.state().lost_reason().is_some());
         tick_until_idle(&mut el);
         assert_eq!(el.state().bytes(), b"received");
         assert!(el.state().callbacks.contains(&Callback::Eof));

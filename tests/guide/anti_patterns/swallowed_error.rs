@@ -7,6 +7,7 @@ use mainspring::testing::SimClock;
 use mainspring::{Error, LoopHandle, Result};
 
 use super::stage::{Journal, MS, heartbeat, play, work};
+use crate::support::descriptors::hang_up;
 
 fn misbehaves(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
     heartbeat(el, clock)?;
@@ -52,7 +53,7 @@ fn g10_a_swallowed_error_spins() {
 /// Returns the server's side of a connection to a client that leaves after 15 ms.
 fn leaving_client(el: &LoopHandle<Journal>) -> Result<UnixStream> {
     let (ours, client) = UnixStream::pair()?;
-    el.call_later(15 * MS, move |_, _| drop(client));
+    el.call_later(15 * MS, move |_, _| hang_up(client));
     Ok(ours)
 }
 
