@@ -1,11 +1,12 @@
 //! Drops, cancellation, and the end of the loop (docs/contract.md, C7, C12, C14).
 
+use std::cell::RefCell;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::rc::Rc;
 
-use mainspring::Error;
 use mainspring::process::{Child, wait_pid};
+use mainspring::{Error, Handle, LoopHandle};
 
 use crate::children::support::{event_loop, exists, is_reaped, on_every_watch, raw, sleeper};
 use crate::support::process::alone;
@@ -63,22 +64,37 @@ fn c12_a_cancelled_callback_never_runs_and_the_child_is_reaped() {
     });
 }
 
+/// Cancelled by a hook, after the exits were reported, and by the first callback.
 #[test]
 fn c12_a_callback_that_is_cancelled_in_its_batch_does_not_run() {
     on_every_watch(|selector, kind| {
-        let mut el = event_loop(selector, kind, 0);
-        let both: Vec<_> = (0..2)
-            .map(|_| el.spawn_child(Command::new("true"), |_, ends, _| *ends += 1).unwrap())
-            .collect();
-        let handles: Vec<_> = both.iter().filter_map(Child::handle).collect();
-        for child in &both {
-            // Both zombies exist before the tick.
-            wait_for_zombie(child.id());
+        for by_hook in [true, false] {
+            let mut el = event_loop(selector, kind, 0);
+            let handles = Rc::<RefCell<Vec<Handle>>>::default();
+            let both = [(); 2].map(|()| {
+                let handles = handles.clone();
+                let child = el.spawn_child(Command::new("true"), move |el, ends, _| {
+                    *ends += 1;
+                    handles.borrow().iter().for_each(|handle| _ = el.cancel(*handle));
+                });
+                child.unwrap()
+            });
+            handles.borrow_mut().extend(both.iter().filter_map(Child::handle));
+            for child in &both {
+                // Both zombies exist before the tick.
+                wait_for_zombie(child.id());
+            }
+            if by_hook {
+                let handles = handles.clone();
+                let cancel = move |el: &LoopHandle<_>, _: &mut _| {
+                    handles.borrow().iter().for_each(|handle| _ = el.cancel(*handle));
+                };
+                el.on_check(cancel).unwrap();
+            }
+            el.run_until_stalled().unwrap();
+            assert_eq!(*el.state(), if by_hook { 0 } else { 1 });
+            assert!(both.iter().all(|child| is_reaped(child.id())));
         }
-        el.on_check(move |el, _| handles.iter().for_each(|handle| _ = el.cancel(*handle))).unwrap();
-        el.run_until_stalled().unwrap();
-        assert_eq!(*el.state(), 0);
-        assert!(both.iter().all(|child| is_reaped(child.id())));
     });
 }
 

@@ -9,7 +9,7 @@ use mainspring::process::become_subreaper;
 
 use crate::children::support::{event_loop, is_reaped, on_every_watch, run_programs, shell};
 use crate::support::process::alone;
-use crate::support::ticks::wait_until;
+use crate::support::ticks::{tick, wait_until};
 use crate::support::{on_every_selector, simulated};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -89,6 +89,57 @@ fn c11_children_of_a_loop_are_left_to_it_without_any_patience() {
             });
             el.set_background(reaper.unwrap());
             run_programs(&mut el, 20);
+        });
+    });
+}
+
+/// Another loop has not looked at its child yet.
+#[test]
+fn c11_a_child_of_another_loop_is_left_to_it() {
+    alone("children::orphans::c11_a_child_of_another_loop_is_left_to_it", || {
+        on_every_watch(|selector, kind| {
+            let mut other = event_loop(selector, kind, 0);
+            other
+                .spawn_child(Command::new("true"), |_, ends, status| {
+                    *ends += i32::from(status?.success());
+                    Ok::<_, mainspring::Error>(())
+                })
+                .unwrap();
+            while mainspring_sys::child::ended_children().is_empty() {
+                std::thread::yield_now();
+            }
+            let (mut el, _) = simulated(selector, ());
+            el.reap_orphans(Duration::ZERO, |_, (), pid, _| {
+                unreachable!("process {pid} belongs to the other loop");
+            })
+            .unwrap();
+            (0..3).for_each(|_| _ = tick(&mut el));
+            other.run().unwrap();
+            assert_eq!(*other.state(), 1);
+        });
+    });
+}
+
+#[test]
+fn c11_all_orphans_are_reaped_after_one_patience() {
+    alone("children::orphans::c11_all_orphans_are_reaped_after_one_patience", || {
+        if become_subreaper().is_err() {
+            return println!("skipped: no subreapers here");
+        }
+        on_every_selector(|kind| {
+            shell("(exit 0) & (exit 0) & (exit 0) & exit 0").output().unwrap();
+            while mainspring_sys::child::ended_children().len() < 3 {
+                std::thread::yield_now();
+            }
+            let (mut el, clock) = simulated(kind, 0);
+            el.reap_orphans(HOUR, |_, orphans, _, _| *orphans += 1).unwrap();
+            tick(&mut el);
+            clock.advance(HOUR - Duration::from_nanos(1));
+            tick(&mut el);
+            assert_eq!(*el.state(), 0);
+            clock.advance(Duration::from_nanos(1));
+            tick(&mut el);
+            assert_eq!(*el.state(), 3);
         });
     });
 }
