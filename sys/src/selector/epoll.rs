@@ -5,6 +5,7 @@
 //! A file that the kernel refuses to watch (`EPERM`) is in `always` and not in the kernel; every
 //! other registration is only in the kernel.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -23,7 +24,17 @@ use crate::syscall::{check, retry};
 use crate::timeout::{self, retry_for};
 
 /// Resolution of timed waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// ```
+/// use mainspring_sys::selector::epoll::Resolution;
+///
+/// let resolution: Resolution = "milliseconds".parse()?;
+/// assert_eq!(resolution, Resolution::Milliseconds);
+/// assert_eq!(resolution.to_string(), "milliseconds");
+/// assert!("seconds".parse::<Resolution>().is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Resolution {
     /// epoll_pwait2(2), since Linux 5.11. If the first wait finds it missing, the selector falls
@@ -33,19 +44,21 @@ pub enum Resolution {
     Milliseconds,
 }
 
+impl fmt::Display for Resolution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Resolution::Nanoseconds => "nanoseconds",
+            Resolution::Milliseconds => "milliseconds",
+        })
+    }
+}
+
 impl FromStr for Resolution {
     type Err = io::Error;
 
     fn from_str(name: &str) -> io::Result<Resolution> {
-        match name {
-            "nanoseconds" => Ok(Resolution::Nanoseconds),
-            "milliseconds" => Ok(Resolution::Milliseconds),
-            _ => {
-                let valid = "use nanoseconds or milliseconds";
-                let message = format!("unknown timer resolution {name:?}; {valid}");
-                Err(io::Error::new(io::ErrorKind::InvalidInput, message))
-            }
-        }
+        let all = [Resolution::Nanoseconds, Resolution::Milliseconds];
+        environment::kind_named("timer resolution", name, &all)
     }
 }
 
