@@ -2,7 +2,7 @@
 //! in its own process, with a standard error that the test provides.
 
 use std::fmt;
-use std::io::{PipeReader, Read, pipe};
+use std::io::{self, PipeReader, Read, pipe};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -242,10 +242,12 @@ fn f8_a_failure_that_has_arrived_is_printed_when_its_handle_is_dropped() {
         let failing = || remote.spawn(async { Err::<(), _>(Error::other("dropped")) }).unwrap();
         let (fails, joined) = (failing(), failing());
         let succeeds = remote.spawn(async { Ok::<(), Error>(()) }).unwrap();
+        let reset = io::ErrorKind::ConnectionReset;
+        let ends = remote.spawn(async move { Err::<(), _>(Error::Io(reset.into())) }).unwrap();
         let pending = remote.spawn(std::future::pending::<mainspring::Result<()>>()).unwrap();
         el.run_until_stalled().unwrap();
         joined.join().unwrap().unwrap_err();
-        drop((fails, succeeds));
+        drop((fails, succeeds, ends)); // A peer may reset its connection at any time.
         drop(el);
         drop(pending); // Cancelled by the end of its loop, which is no failure.
     });

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures::executor::block_on;
 use mainspring::{Error, EventLoop, JoinError, Remote, RemoteTask, ReportKind, sleep, yield_now};
 
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 fn reason(error: &JoinError) -> String {
@@ -193,6 +194,27 @@ fn f8_a_failure_that_no_thread_joins_is_reported() {
         assert_eq!(error.to_string(), "the task panicked: not created", "line {made}");
         let reports = [(spawned, "panicked: unheard"), (failed, "no luck")];
         assert_eq!(*el.state(), reports.map(|(line, text)| (line, text.to_owned())));
+    });
+}
+
+/// The drop of the handle, which follows, does not detach the task again.
+#[test]
+fn f8_an_error_that_is_discarded_is_not_reported() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, Vec::new());
+        el.set_exception_handler(|_, reports: &mut Vec<_>, report| {
+            reports.push((report.error.to_string(), report.name.as_deref().map(str::to_owned)));
+        });
+        let failing =
+            || el.remote().spawn(async { Err::<(), _>(Error::other("no luck")) }).unwrap();
+        failing().detach_discarding();
+        failing().detach();
+        tick(&mut el);
+        let tasks = el.snapshot();
+        let handles = tasks.entries().iter().filter_map(|entry| entry.handle());
+        handles.for_each(|handle| _ = el.set_name(handle, "from afar"));
+        el.run_until_stalled().unwrap();
+        assert_eq!(*el.state(), [("no luck".to_owned(), Some("from afar".to_owned()))]);
     });
 }
 
