@@ -74,8 +74,7 @@ fn an_invalid_value_names_the_variable_and_the_valid_ones() {
 fn the_wait_of_epoll_can_be_chosen() {
     assert_output("MAINSPRING_WAIT", "milliseconds", &["resolution: Milliseconds"]);
     assert_output("MAINSPRING_WAIT", "nanoseconds", &["resolution: Nanoseconds"]);
-    let wrong =
-        ["epoll: Err(\"MAINSPRING_WAIT: ", "days", "nanoseconds or milliseconds", "poll: Ok"];
+    let wrong = ["epoll: Err(\"MAINSPRING_WAIT: ", "days", "nanoseconds, milliseconds", "poll: Ok"];
     assert_output("MAINSPRING_WAIT", "days", &wrong);
 }
 
