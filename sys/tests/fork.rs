@@ -21,9 +21,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mainspring::snapshot::{Entry, EntryKind};
+use mainspring::testing::SimClock;
 use mainspring::{
-    BlockingPool, Error, EventLoop, ExitWatchKind, Heartbeat, Interest, Io, Recorder, SelectorKind,
-    Signal, Stall, WakeupKind, Watchdog, spawn_blocking, timeout,
+    BlockingPool, Error, EventLoop, ExitWatchKind, FlagKind, Heartbeat, Interest, Io, Recorder,
+    SelectorKind, Signal, Stall, WakeupKind, Watchdog, spawn_blocking, timeout,
 };
 use mainspring_sys::child::{ExitWatch, WatchedProcess};
 use mainspring_sys::shared_map::SharedMap;
@@ -54,6 +55,7 @@ const TESTS: &[(&str, Test)] = &[
     ("x3_a_signal_that_all_threads_block_is_pending", x3_blocked),
     ("r6_a_child_leaves_the_tape_of_its_parent", r6_tape),
     ("r6_the_ring_of_a_child_begins_again", r6_ring),
+    ("r6_the_ring_of_a_child_has_the_times_of_its_loop", r6_times),
     ("r6_a_child_that_cannot_run_leaves_the_tape_of_its_parent", r6_refuses),
     ("e4_a_heartbeat_belongs_to_its_process", e4_heartbeat),
     ("r6_a_tape_that_does_not_fit_leaves_no_file", r6_no_room),
@@ -913,6 +915,25 @@ fn r6_ring(kind: SelectorKind) {
         assert!(timers.iter().all(|turn| turn.place == place && turn.number < 64));
     });
     assert_eq!(el.tape().unwrap().turns(), before.turns());
+}
+
+/// The loop is older than the time in one record, and has run more turns than the child.
+fn r6_times(kind: SelectorKind) {
+    let (clock, age) = (SimClock::new(), Duration::from_secs(100 * 3600));
+    let builder = EventLoop::builder().selector(kind).clock(clock.clone());
+    let mut el = builder.record(Recorder::ring(64)).build().unwrap();
+    clock.advance(age);
+    (0..100).for_each(|_| _ = el.call_soon(|_, ()| {}));
+    el.tick(Some(Duration::ZERO)).unwrap();
+    assert!(el.diagnose().is_healthy());
+    in_child(|| {
+        el.after_fork_child().unwrap();
+        el.call_soon(move |_, ()| clock.advance(Duration::from_millis(200)));
+        el.tick(Some(Duration::ZERO)).unwrap();
+        assert!(el.tape().unwrap().turns().iter().all(|turn| turn.at >= age));
+        let kinds: Vec<_> = el.diagnose().flags().iter().map(|flag| flag.kind()).collect();
+        assert_eq!(kinds, [FlagKind::LongCallback], "the turns of the child are new");
+    });
 }
 
 /// A callback forks, and the run of the child ends with an error. The parent waits for the end of

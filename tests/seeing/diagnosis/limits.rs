@@ -5,7 +5,9 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, FlagKind, Interest, LoopHandle, Recorder, SelectorKind, yield_now};
+use mainspring::{
+    EventLoop, FlagKind, Interest, LoopHandle, Recorder, Remote, SelectorKind, yield_now,
+};
 
 use super::{kinds, ticks};
 use crate::support::descriptors::pair;
@@ -132,6 +134,40 @@ fn e8_a_task_that_finally_waits_is_not_busy() {
         .detach();
         ticks(&mut el, 2000);
         assert_eq!(kinds(&el.diagnose()), []);
+    });
+}
+
+/// Sends itself to the loop again, from the loop's own thread.
+fn send_again(remote: Remote) {
+    let next = remote.clone();
+    remote.call_soon(move |_, ()| send_again(next)).unwrap();
+}
+
+/// Runs itself again as a timer that is due.
+fn arm_again(el: &LoopHandle, (): &mut ()) {
+    el.call_later(Duration::ZERO, arm_again);
+}
+
+#[test]
+fn e8_a_task_next_to_timers_or_messages_is_not_flagged() {
+    on_every_selector(|kind| {
+        for sends in [false, true] {
+            let (mut el, _clock) = simulated(kind, ());
+            assert!(el.diagnose().is_healthy());
+            el.spawn(async {
+                loop {
+                    yield_now().await;
+                }
+            })
+            .detach();
+            if sends {
+                send_again(el.remote())
+            } else {
+                arm_again(&el, &mut ())
+            }
+            ticks(&mut el, 2000);
+            assert_eq!(kinds(&el.diagnose()), []);
+        }
     });
 }
 
