@@ -142,8 +142,11 @@ fn tapes_of(pid: u32) -> io::Result<Vec<(Source, bool)>> {
     }
     let mut tapes = Vec::new();
     for (name, path) in files {
-        // A descriptor may be closed meanwhile, and a file removed.
+        // A descriptor may be closed meanwhile, and its number used again; a file may be removed.
         let Ok(file) = File::open(path) else { continue };
+        if !file.metadata()?.is_file() {
+            continue;
+        }
         let found = match Tape::read_file(&file) {
             Ok(tape) => Some(tape),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,

@@ -206,18 +206,21 @@ fn r7_a_process_of_another_user_cannot_be_checked() {
     assert!(code == 0 && out.contains(" cannot be checked; "), "{out}{err}");
 }
 
+/// In its own process, which has no tapes of other tests.
 #[test]
 fn r7_a_tape_in_shared_memory_is_found_by_its_process() {
     if !Path::new("/dev/shm").is_dir() || !Path::new("/proc/self/maps").exists() {
         return println!("skipped: there is no /dev/shm");
     }
-    let name = format!("/dev/shm/mainspring-outside-{}", std::process::id());
-    let path = Temporary(name.into());
-    let recorder = Recorder::black_box(&path.0).turns(64);
-    let Ok(file) = fs::File::create(&path.0) else { return println!("skipped: no permission") };
-    drop((file, fs::remove_file(&path.0)));
-    let el = EventLoop::builder().record(recorder).build().unwrap();
-    let text = output(&["ps", &std::process::id().to_string()]);
-    assert!(text.contains(&format!("tape     {}: ", path.text())), "{text}");
-    drop(el);
+    alone("outside::period::r7_a_tape_in_shared_memory_is_found_by_its_process", || {
+        let name = format!("/dev/shm/mainspring-outside-{}", std::process::id());
+        let path = Temporary(name.into());
+        let recorder = Recorder::black_box(&path.0).turns(64);
+        let Ok(file) = fs::File::create(&path.0) else { return println!("skipped: no permission") };
+        drop((file, fs::remove_file(&path.0)));
+        let el = EventLoop::builder().record(recorder).build().unwrap();
+        let text = output(&["ps", &std::process::id().to_string()]);
+        assert!(text.contains(&format!("tape     {}: ", path.text())), "{text}");
+        drop(el);
+    });
 }
