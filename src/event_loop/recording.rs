@@ -38,9 +38,7 @@ impl LoopCore {
     /// Records that the loop begins something other than a callback.
     pub(super) fn record_loop(&self, time: u64, start: Start) {
         let Some(tape) = self.tape.get() else { return };
-        let queued = self.agenda.ready.borrow().len();
-        tape.begin(time, queued, start);
-        tape.mark(queued, BY_SOURCES);
+        tape.begin_loop(time, self.agenda.ready.borrow().len(), start);
     }
 
     /// Runs `drain`, and notes that it feeds the wakes of other threads.
@@ -56,14 +54,20 @@ impl LoopCore {
     }
 
     fn record_feeding(&self, by: u64, feed: impl FnOnce()) {
-        let mark = |by| {
-            if let Some(tape) = self.tape.get() {
-                tape.mark(self.agenda.ready.borrow().len(), by);
-            }
-        };
-        mark(by);
+        self.mark(by);
         feed();
-        mark(BY_SOURCES);
+        self.mark_sources();
+    }
+
+    /// Notes that the sources of the tick feed what follows.
+    pub(super) fn mark_sources(&self) {
+        self.mark(BY_SOURCES);
+    }
+
+    fn mark(&self, by: u64) {
+        if let Some(tape) = self.tape.get() {
+            tape.mark(self.agenda.ready.borrow().len(), by);
+        }
     }
 }
 
@@ -142,30 +146,32 @@ impl<S> EventLoop<S> {
     /// Records that the task of `ready` begins to run, if there is one.
     #[inline(always)]
     pub(super) fn record_task(&self, ready: Ready, time: Option<u64>) {
-        if let Some((tape, time)) = self.tape_at(time)
-            && let Some(start) = self.start_of_task(tape, ready, time)
-        {
-            self.begin_turn(tape, time, start);
+        if let Some((tape, time)) = self.tape_at(time) {
+            self.begin_task(tape, ready, time);
         }
     }
 
     // Never inlined: several copies of the code record tasks.
     #[inline(never)]
-    fn start_of_task(&self, tape: &Recording, ready: Ready, time: u64) -> Option<Start> {
+    fn begin_task(&self, tape: &Recording, ready: Ready, time: u64) {
         let tasks = &self.handle.shared.tasks;
-        let (task, location, name) = tasks.origin_of(ready)?;
+        let Some((task, location, name)) = tasks.origin_of(ready) else { return };
         let place = match name {
             None => tape.place(location),
             name => tape.find_place(location, name),
         };
-        let cause = match (self.lateness(tape, time), self.fed_by(tape)) {
+        let cause = match self.fed_by(tape) {
             _ if task != ready.key => Reason::fd(tasks.fd_of(ready.key)),
-            (Some(late), _) => Reason::timer(Some(late)),
-            (None, BY_THREADS) => Reason::THREAD,
-            (None, BY_CLOCKS) => Reason::timer(None),
-            (None, by) => tape.caused_by(by),
+            BY_THREADS => Reason::THREAD,
+            BY_CLOCKS => Reason::timer(None),
+            BY_SOURCES => {
+                let late = self.lateness(tape, time);
+                late.map_or(Reason::LOOP, |late| Reason::timer(Some(late)))
+            }
+            by => tape.caused_by(by),
         };
-        Some(Start { kind: TurnKind::Task, id: TurnId::of(task), place, cause })
+        let start = Start { kind: TurnKind::Task, id: TurnId::of(task), place, cause };
+        self.begin_turn(tape, time, start);
     }
 
     #[inline(always)]

@@ -311,11 +311,11 @@ impl<S> EventLoop<S> {
     #[inline(always)]
     fn run_batch<const INSTRUMENTED: bool>(&mut self) -> Result<usize> {
         self.core.agenda.ready.borrow_mut().take_batch(&mut self.batch);
+        let queued = self.batch.len();
         if INSTRUMENTED && let Some(tape) = self.core.tape.get() {
-            tape.begin_batch();
+            tape.begin_batch(queued);
         }
         let is_only_clocked = INSTRUMENTED && self.is_only_clocked();
-        let queued = self.batch.len();
         self.core.page.begin_batch(queued);
         let mut missed = 0;
         let process = self.core.process.get();
@@ -366,6 +366,7 @@ impl<S> EventLoop<S> {
         }
         drop(guard);
         self.due_hooks = due;
+        self.core.mark_sources();
     }
 }
 

@@ -72,27 +72,34 @@ impl Causes {
     #[inline(always)]
     pub(super) fn mark(&self, queued: usize, by: u64) {
         let from = queued as u32;
-        if self.latest.get().from != from {
-            self.keep_latest();
-        }
-        self.latest.set(Note { from, by });
-    }
-
-    fn keep_latest(&self) {
-        let latest = self.latest.replace(NONE);
-        if latest != NONE {
+        let latest = self.latest.replace(Note { from, by });
+        if latest.from < from {
             self.notes.borrow_mut().ready.turns.push(latest);
         }
     }
 
-    /// Begins a batch: the ready deque has become the batch, and is empty.
-    pub(super) fn begin_batch(&self) {
-        self.keep_latest();
+    /// Begins a batch: the ready deque has become the batch of `queued` entries, and is empty.
+    #[inline(always)]
+    pub(super) fn begin_batch(&self, queued: usize) {
+        let latest = self.latest.take();
         let BothNotes { ready, batch, found } = &mut *self.notes.borrow_mut();
-        mem::swap(ready, batch);
-        ready.clear();
-        *found = 0;
+        if (latest.from as usize) < queued {
+            ready.turns.push(latest);
+        }
         self.found.take();
+        *found = 0;
+        match *ready.turns {
+            // The usual case, without a swap: one cause of all entries, none of them a timer.
+            [Note { from: 0, by }] if ready.deadlines.is_empty() => {
+                batch.clear();
+                ready.turns.clear();
+                self.found.set((usize::MAX, by));
+            }
+            _ => {
+                mem::swap(ready, batch);
+                ready.clear();
+            }
+        }
     }
 
     /// Notes that the timers of a tick are fed next, into a ready deque of `queued` keys. Returns
@@ -161,7 +168,7 @@ mod tests {
         causes.mark(2, 5);
         causes.mark(2, 6); // Turn 5 has fed nothing.
         causes.mark(4, 7);
-        causes.begin_batch();
+        causes.begin_batch(5);
         let by: Vec<u64> = (0..5).map(|position| causes.fed_by(position)).collect();
         assert_eq!(by, [BY_SOURCES, BY_SOURCES, 6, 6, 7]);
         let deadlines: Vec<_> = (0..5).map(|position| causes.deadline(position)).collect();
@@ -169,9 +176,9 @@ mod tests {
         // Another batch, with fewer notes.
         causes.mark(0, BY_SOURCES);
         causes.mark(1, 8);
-        causes.begin_batch();
+        causes.begin_batch(3);
         assert_eq!([0, 1, 2].map(|position| causes.fed_by(position)), [BY_SOURCES, 8, 8]);
-        causes.begin_batch();
+        causes.begin_batch(0);
         assert_eq!(causes.fed_by(0), UNKNOWN);
     }
 }

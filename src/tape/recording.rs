@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::causes::{Causes, UNKNOWN};
+use super::causes::{BY_SOURCES, Causes, UNKNOWN};
 use super::layout::{self, Reason, Record, TIME_BITS};
 use super::live::LiveTape;
 use super::reading::{Tape, now};
@@ -157,20 +157,36 @@ impl Recording {
         Some(memory)
     }
 
-    /// Records the beginning of a turn at `time`, in nanoseconds since the start of the loop.
-    /// `queued` is the length of the ready deque.
+    /// Records the beginning of a turn at `time`, in nanoseconds since the start of the loop. What
+    /// the turn feeds follows the `queued` entries of the ready deque.
     // Always inlined: a call would be a quarter of its cost.
     #[inline(always)]
     pub(crate) fn begin(&self, time: u64, queued: usize, start: Start) {
+        let number = self.write(time, start);
+        self.causes.mark(queued, number);
+    }
+
+    /// Records the beginning of a turn of the loop, like [`begin`](Recording::begin). What follows
+    /// the `queued` entries is fed by the sources of the tick.
+    #[inline(always)]
+    pub(crate) fn begin_loop(&self, time: u64, queued: usize, start: Start) {
+        self.write(time, start);
+        self.causes.mark(queued, BY_SOURCES);
+    }
+
+    /// Writes a record, unless the tape is off. Returns its number.
+    #[inline(always)]
+    fn write(&self, time: u64, start: Start) -> u64 {
         if self.is_off.get() {
-            return;
+            return self.head.get();
         }
         let time = self.monotonic(time);
         if time >> TIME_BITS != self.epoch.get() {
             self.begin_epoch(time);
         }
-        self.causes.mark(queued, self.head.get());
+        let number = self.head.get();
         self.store(time, start);
+        number
     }
 
     /// Returns the number of records, including those that the ring has overwritten.
@@ -234,9 +250,10 @@ impl Recording {
         self.causes.mark(queued, by);
     }
 
-    /// Begins a batch: the ready deque has become the batch, and is empty.
-    pub(crate) fn begin_batch(&self) {
-        self.causes.begin_batch();
+    /// Begins a batch: the ready deque has become the batch of `queued` entries, and is empty.
+    #[inline(always)]
+    pub(crate) fn begin_batch(&self, queued: usize) {
+        self.causes.begin_batch(queued);
     }
 
     /// Notes that the timers of a tick are fed next, into a ready deque of `queued` keys. Returns

@@ -31,6 +31,7 @@ impl Tasks {
 
     /// Returns the task that `ready` runs. For an fd it is the one that has waited longest for the
     /// readiness.
+    #[inline]
     fn task_of(&self, ready: Ready) -> Option<Key> {
         match KeyKind::of(ready.key) {
             KeyKind::Io => self.io_waiter_for(ready),
@@ -184,16 +185,13 @@ impl TaskLayer for Tasks {
     }
 
     fn report_of(&self, key: Key, error: Error) -> Option<Report> {
-        let mut slots = self.slots.borrow_mut();
-        let name = slots.get(key)?.details().and_then(|details| details.name.clone());
-        let location = slots.location(key)?;
+        let (_, location, name) = self.slots.borrow_mut().origin(key)?;
         Some(Report { kind: ReportKind::Task, error, location, name })
     }
 
     fn origin_of(&self, ready: Ready) -> Option<TaskOrigin> {
         let key = self.task_of(ready)?;
-        let location = self.location(key)?;
-        Some((key, location, self.name(key)))
+        self.slots.borrow_mut().origin(key)
     }
 
     fn for_each_fd(&self, visit: &mut dyn FnMut(RawFd)) {

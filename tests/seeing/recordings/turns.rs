@@ -94,6 +94,25 @@ fn r1_tasks_have_the_turn_that_woke_them() {
     });
 }
 
+/// A check hook runs between the sources of a tick. It has not fed what the timers feed after it.
+#[test]
+fn r1_a_check_hook_is_no_cause_of_timers() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let hook = el.on_check(|_, ()| {}).unwrap();
+        assert!(el.set_background(hook));
+        el.spawn(sleep(Duration::from_secs(1))).detach();
+        el.call_later(Duration::from_secs(1), |_, ()| {});
+        el.run().unwrap();
+        let turns = callbacks(&el.tape().unwrap());
+        let facts = turns.iter().map(|turn| (turn.kind, turn.cause));
+        let others: Vec<_> = facts.filter(|(kind, _)| *kind != TurnKind::Hook).collect();
+        let task = |cause| (TurnKind::Task, cause);
+        let timer = (TurnKind::Timer, Cause::Timer);
+        assert_eq!(others, [task(Cause::Loop), timer, task(Cause::Timer)]);
+    });
+}
+
 #[test]
 fn r1_a_waiting_task_runs_because_of_its_descriptor() {
     on_every_selector(|kind| {

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use super::spawn_sites::SpawnSites;
 use super::state::Flags;
 use crate::arena::free_list::{self, FreeList, Links};
+use crate::event_loop::task_port::TaskOrigin;
 use crate::handle::Key;
 use crate::task::any_task::BoxedTask;
 use crate::task::cancel_region::Region;
@@ -275,6 +276,15 @@ impl Table {
     pub(super) fn location(&mut self, key: Key) -> Option<&'static Location<'static>> {
         let site = self.get(key)?.slot.flags.site();
         Some(self.sites.get(site))
+    }
+
+    /// Returns the line that spawned a task, and its name.
+    #[inline]
+    pub(super) fn origin(&mut self, key: Key) -> Option<TaskOrigin> {
+        let mut entry = self.get(key)?;
+        let name = entry.details().and_then(|details| details.name.clone());
+        let site = entry.slot.flags.site();
+        Some((key, self.sites.get(site), name))
     }
 
     /// Returns true if a task's own waker meets the condition.
