@@ -7,24 +7,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
+use mainspring_sys::shared_map::SharedMap;
+
 use super::layout;
 use super::reading;
-use super::recorder::Memory;
 use super::turn::Turn;
 
 /// The memory of a tape, for any thread.
 #[derive(Clone)]
-pub(crate) struct LiveTape(pub(super) Arc<Memory>);
+pub(crate) struct LiveTape(pub(super) Arc<SharedMap>);
 
 impl LiveTape {
     /// Returns the number of turns that have begun. It changes with each turn.
     pub(crate) fn turns_begun(&self) -> u64 {
-        self.0.words()[layout::HEAD].load(Acquire)
+        self.0[layout::HEAD].load(Acquire)
     }
 
     /// Returns the turn that began last; `None` before the first one.
     pub(crate) fn last_turn(&self) -> Option<Turn> {
-        reading::last_turn(self.0.words())
+        reading::last_turn(&self.0)
     }
 
     /// Writes the tape to a file that only its owner can read, replacing an older one.
@@ -44,7 +45,7 @@ impl LiveTape {
     /// Returns a copy of the memory. If the writer is active meanwhile, the copy is repeated a few
     /// times.
     fn bytes(&self) -> Vec<u8> {
-        let words = self.0.words();
+        let words = &self.0;
         let copy = || words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
         for _ in 0..3 {
             let before = self.turns_begun();

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 
 use mainspring_sys::environment;
 use mainspring_sys::shared_map::SharedMap;
@@ -93,14 +92,14 @@ impl Recorder {
     }
 
     /// Allocates the tape, or creates its file.
-    pub(super) fn open(&self) -> io::Result<Memory> {
+    pub(super) fn open(&self) -> io::Result<SharedMap> {
         if !(16..=layout::MAX_TURNS).contains(&self.turns) {
             let text = "a tape has from 16 to 2^30 turns";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let words = layout::words(self.turns);
         let Some(path) = &self.path else {
-            return Ok(Memory::in_memory(words));
+            return in_memory(words);
         };
         if environment::is_privileged() {
             return Err(io::Error::new(
@@ -111,7 +110,7 @@ impl Recorder {
         let created = keep_old(path).and_then(|()| SharedMap::create(path, words));
         let of_path =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        created.map(Memory::Shared).map_err(of_path)
+        created.map_err(of_path)
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -140,28 +139,12 @@ fn keep_old(path: &Path) -> io::Result<()> {
     fs::rename(path, old)
 }
 
-/// The words of a tape.
-pub(crate) enum Memory {
-    Private(Box<[AtomicU64]>),
-    Shared(SharedMap),
-}
-
-impl Memory {
-    /// Returns memory that another process can read, if that is possible.
-    fn in_memory(words: usize) -> Memory {
-        if !environment::is_privileged()
-            && let Ok(map) = SharedMap::in_memory(c"mainspring-tape", words)
-        {
-            return Memory::Shared(map);
-        }
-        Memory::Private((0..words).map(|_| AtomicU64::new(0)).collect())
+/// Returns memory that another process can read, if that is possible.
+fn in_memory(words: usize) -> io::Result<SharedMap> {
+    if !environment::is_privileged()
+        && let Ok(map) = SharedMap::in_memory(c"mainspring-tape", words)
+    {
+        return Ok(map);
     }
-
-    #[inline]
-    pub(super) fn words(&self) -> &[AtomicU64] {
-        match self {
-            Memory::Private(words) => words,
-            Memory::Shared(words) => words,
-        }
-    }
+    SharedMap::private(words)
 }

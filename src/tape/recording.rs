@@ -1,6 +1,6 @@
 //! The writer of a tape, on the loop's thread.
 
-use std::cell::{Cell, OnceCell, RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -12,11 +12,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use mainspring_sys::shared_map::SharedMap;
+
 use super::causes::{BY_SOURCES, Causes, UNKNOWN};
 use super::layout::{self, Reason, Record, TIME_BITS};
 use super::live::LiveTape;
 use super::reading::{Tape, now};
-use super::recorder::{Memory, Recorder};
+use super::recorder::Recorder;
 use super::turn::TurnKind;
 use super::turn_id::TurnId;
 
@@ -46,6 +48,9 @@ impl Start {
 /// Number of places that are found without a map.
 const CACHED: usize = 256;
 
+/// Words from the beginning of a record to the one that is prefetched: 32 turns.
+const PREFETCHED: usize = 64;
+
 /// Maximum length of a name, in bytes.
 const LONGEST_NAME: usize = 256;
 
@@ -53,9 +58,7 @@ type PlaceKey = (*const Location<'static>, Option<Rc<str>>);
 
 /// A tape that is being written.
 pub(crate) struct Recording {
-    memory: Arc<Memory>,
-    /// Memory of a forked child, instead of its parent's.
-    forked: OnceCell<Arc<Memory>>,
+    memory: Arc<SharedMap>,
     recorder: Recorder,
     /// Number of records that were written.
     head: Cell<u64>,
@@ -88,13 +91,12 @@ impl Recording {
         let elapsed = elapsed();
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started = (since_1970.as_nanos() as u64).saturating_sub(elapsed);
-        let words = memory.words();
+        let words = &memory;
         words[layout::STARTED].store(started, Relaxed);
         words[layout::ORIGIN].store(now().saturating_sub(elapsed / 1000), Relaxed);
         begin_header(words, recorder.capacity());
         Ok(Recording {
             memory: Arc::new(memory),
-            forked: OnceCell::new(),
             recorder: recorder.clone(),
             head: Cell::new(0),
             next: Cell::new(layout::RING_START),
@@ -112,13 +114,12 @@ impl Recording {
 
     #[inline]
     fn words(&self) -> &[AtomicU64] {
-        self.forked.get().unwrap_or(&self.memory).words()
+        &self.memory
     }
 
     /// Returns the tape for other threads; `None` in a forked child that does not record.
     pub(crate) fn live(&self) -> Option<LiveTape> {
-        let memory = self.forked.get().unwrap_or(&self.memory);
-        (!self.is_off.get()).then(|| LiveTape(memory.clone()))
+        (!self.is_off.get()).then(|| LiveTape(self.memory.clone()))
     }
 
     /// Returns the current content of the tape.
@@ -134,27 +135,23 @@ impl Recording {
     /// Stops recording in a forked child if it is in a file, because its parent continues to write
     /// this file. A ring in memory starts empty, without the turns of the parent.
     pub(crate) fn after_fork(&self) {
-        let is_new =
-            self.begin_again().is_some_and(|memory| self.forked.set(memory.into()).is_ok());
-        self.is_off.set(!is_new);
+        self.is_off.set(self.recorder.is_file() || self.begin_again().is_err());
     }
 
-    fn begin_again(&self) -> Option<Memory> {
-        if self.recorder.is_file() {
-            return None;
-        }
-        let (memory, old) = (self.recorder.open().ok()?, self.words());
-        let words = memory.words();
+    /// Begins an empty ring in memory of the child, with the places of its parent.
+    fn begin_again(&self) -> io::Result<()> {
+        let words = self.words();
         let places = layout::PLACES_START..layout::RING_START;
-        for at in [layout::PLACES, layout::STARTED, layout::ORIGIN].into_iter().chain(places) {
-            words[at].store(old[at].load(Relaxed), Relaxed);
-        }
+        let kept = [layout::PLACES, layout::STARTED, layout::ORIGIN].into_iter().chain(places);
+        let kept: Vec<_> = kept.map(|at| (at, words[at].load(Relaxed))).collect();
+        self.memory.after_fork()?;
+        kept.into_iter().for_each(|(at, word)| words[at].store(word, Relaxed));
         words[layout::EPOCH].store(self.epoch.get(), Relaxed);
         self.head.set(0);
         self.next.set(layout::RING_START);
         self.forget_causes();
         begin_header(words, self.recorder.capacity());
-        Some(memory)
+        Ok(())
     }
 
     /// Records the beginning of a turn at `time`, in nanoseconds since the start of the loop. What
@@ -212,6 +209,8 @@ impl Recording {
         // After the record: a reader that sees the number sees the record.
         words[layout::HEAD].store(head, Release);
         self.head.set(head);
+        // In a ring that is larger than the caches, each fourth turn would wait for memory.
+        self.memory.prefetch(next + PREFETCHED);
         self.next.set(if next + 2 < self.end { next + 2 } else { layout::RING_START });
     }
 

@@ -141,7 +141,7 @@ fn e4_a_record_that_is_replaced_while_it_is_read_is_read_again() {
     let live = recording.live().unwrap();
     let number = |heads: &[u64]| {
         let mut heads = heads.iter().copied();
-        last_turn_at(live.0.words(), || heads.next().unwrap()).unwrap().number
+        last_turn_at(&live.0, || heads.next().unwrap()).unwrap().number
     };
     assert_eq!(number(&[20, 34]), 19);
     assert_eq!(number(&[20, 35, 40, 40]), 39);
@@ -156,7 +156,7 @@ fn r3_records_that_the_writer_may_be_replacing_are_left_out() {
     (0..40).for_each(|time| recording.begin(time, 0, start));
     let live = recording.live().unwrap();
     let numbers = |head_now| {
-        let tape = Tape::of_words(live.0.words(), u64::MAX, 0, head_now).unwrap();
+        let tape = Tape::of_words(&live.0, u64::MAX, 0, head_now).unwrap();
         tape.turns().iter().map(|turn| turn.number).collect::<Vec<u64>>()
     };
     assert_eq!(numbers(None), (25..40).collect::<Vec<u64>>());

@@ -16,7 +16,7 @@
 //! * [`socket`]: non-blocking connect and accept, addresses, options;
 //! * [`stderr`]: log lines that never block or kill the process;
 //! * [`closure`]: closures stored without a box, which needs unsafe code;
-//! * [`shared_map`]: memory-mapped files, which outlive the process;
+//! * [`shared_map`]: memory-mapped files, which outlive the process, and memory without a file;
 //! * [`inherited`]: descriptors inherited from the parent process;
 //! * [`terminal`]: raw mode, window size, reads by background processes;
 //! * [`FutureWith`]: a future inside another one, which needs unsafe code;

@@ -1,4 +1,4 @@
-//! Memory-mapped files: their content outlives the process, however it ends.
+//! Memory-mapped files, which outlive the process, however it ends, and memory without a file.
 //!
 //! # Invariant
 //!
@@ -19,7 +19,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 #[cfg(has_memfd)]
-use crate::fd::owned;
+use crate::fd::{owned, replace};
 use crate::syscall::check;
 
 /// Words of the smallest page of a system.
@@ -43,8 +43,8 @@ const PAGE_WORDS: usize = 4096 / 8;
 pub struct SharedMap {
     words: NonNull<AtomicU64>,
     len: usize,
-    /// Other processes find a file without a name by its descriptor.
-    _file: Option<File>,
+    /// A file without a name, and its label. Other processes find it by its descriptor.
+    unnamed: Option<(File, &'static CStr)>,
 }
 
 // SAFETY: the words are atomic, and the mapping lives until the value is dropped, on any thread.
@@ -65,7 +65,7 @@ impl SharedMap {
         let length = length_of(words)?;
         let mut file =
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        let map = fill(&mut file, length).and_then(|()| SharedMap::map(&file, words));
+        let map = fill(&mut file, length).and_then(|()| SharedMap::map(Some(&file), words));
         map.inspect_err(|_| _ = fs::remove_file(path)) // The first error counts.
     }
 
@@ -78,32 +78,71 @@ impl SharedMap {
     /// `Unsupported` on systems without memfd_create(2), and its errors; `InvalidInput` without
     /// words.
     #[cfg(has_memfd)]
-    pub fn in_memory(label: &CStr, words: usize) -> io::Result<SharedMap> {
-        let length = length_of(words)?;
-        let mut file = memfd(label)?;
-        fill(&mut file, length)?;
-        let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
-        // SAFETY: F_ADD_SEALS takes an integer and touches no memory of ours.
-        check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
-        let mut map = SharedMap::map(&file, words)?;
-        map._file = Some(file);
+    pub fn in_memory(label: &'static CStr, words: usize) -> io::Result<SharedMap> {
+        let file = unnamed_file(label, length_of(words)?)?;
+        let mut map = SharedMap::map(Some(&file), words)?;
+        map.unnamed = Some((file, label));
         Ok(map)
     }
 
     #[cfg(not(has_memfd))]
     #[allow(missing_docs)]
-    pub fn in_memory(_: &CStr, _: usize) -> io::Result<SharedMap> {
+    pub fn in_memory(_: &'static CStr, _: usize) -> io::Result<SharedMap> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn map(file: &File, words: usize) -> io::Result<SharedMap> {
-        let (access, fd) = (libc::PROT_READ | libc::PROT_WRITE, file.as_raw_fd());
-        // SAFETY: a new mapping at an address that the kernel chooses overlaps no other.
-        let address =
-            unsafe { libc::mmap(ptr::null_mut(), words * 8, access, libc::MAP_SHARED, fd, 0) };
-        let address = NonNull::new(address).filter(|address| address.as_ptr() != libc::MAP_FAILED);
-        let address = address.ok_or_else(io::Error::last_os_error)?;
-        let map = SharedMap { words: address.cast(), len: words, _file: None };
+    /// Allocates `words` words of zeros, without a file.
+    ///
+    /// # Errors
+    ///
+    /// Errors of mmap(2); `InvalidInput` without words.
+    pub fn private(words: usize) -> io::Result<SharedMap> {
+        length_of(words)?;
+        SharedMap::map(None, words)
+    }
+
+    /// Starts to load the word at `index`, if there is one, into the caches of the CPU. Without
+    /// effect on CPUs other than x86-64.
+    #[inline(always)]
+    pub fn prefetch(&self, index: usize) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        if let Some(word) = self.get(index) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: each x86-64 CPU has the instruction, which changes no memory.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr::from_ref(word).cast()) };
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = index;
+    }
+
+    /// Replaces the words of a parent process, in a forked child: by zeros at the same address,
+    /// which only the child has. They are in a file without a name if the parent has one and there
+    /// is room for another. The parent keeps its words.
+    ///
+    /// # Errors
+    ///
+    /// Errors of mmap(2) and dup3(2). The child then still has the words of its parent.
+    pub fn after_fork(&self) -> io::Result<()> {
+        #[cfg(has_memfd)]
+        if let Some((old, label)) = &self.unnamed
+            && let Ok(file) = unnamed_file(label, self.len * 8)
+        {
+            self.remap(Some(&file))?;
+            return replace(old.as_raw_fd(), file.into());
+        }
+        self.remap(None)
+    }
+
+    /// Maps other words at the same address.
+    fn remap(&self, file: Option<&File>) -> io::Result<()> {
+        map_at(self.words.as_ptr(), self.len, file, libc::MAP_FIXED)?;
+        self.touch();
+        Ok(())
+    }
+
+    fn map(file: Option<&File>, words: usize) -> io::Result<SharedMap> {
+        let address = map_at(ptr::null_mut(), words, file, 0)?;
+        let map = SharedMap { words: address, len: words, unnamed: None };
         map.touch();
         Ok(map)
     }
@@ -115,10 +154,41 @@ impl SharedMap {
     }
 }
 
+/// Maps words of a file, or of private memory. `at` is null, or the address of a mapping of as many
+/// words to replace (`MAP_FIXED`).
+fn map_at(
+    at: *mut AtomicU64,
+    words: usize,
+    file: Option<&File>,
+    fixed: libc::c_int,
+) -> io::Result<NonNull<AtomicU64>> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let (kind, fd) = match file {
+        Some(file) => (libc::MAP_SHARED, file.as_raw_fd()),
+        None => (libc::MAP_PRIVATE | libc::MAP_ANON, -1),
+    };
+    // SAFETY: a mapping at an address that the kernel chooses overlaps no other. A fixed one
+    // replaces words by words, and these are atomic.
+    let address = unsafe { libc::mmap(at.cast(), words * 8, access, kind | fixed, fd, 0) };
+    let address = NonNull::new(address).filter(|address| address.as_ptr() != libc::MAP_FAILED);
+    Ok(address.ok_or_else(io::Error::last_os_error)?.cast())
+}
+
 /// Returns the number of bytes of `words` words.
 fn length_of(words: usize) -> io::Result<usize> {
     let length = words.checked_mul(8).filter(|length| *length > 0);
     length.ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// Creates a file of `length` zeros in memory, which nothing can shorten.
+#[cfg(has_memfd)]
+fn unnamed_file(label: &CStr, length: usize) -> io::Result<File> {
+    let mut file = memfd(label)?;
+    fill(&mut file, length)?;
+    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    // SAFETY: F_ADD_SEALS takes an integer and touches no memory of ours.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
+    Ok(file)
 }
 
 /// Creates a file in memory (memfd_create(2)). It cannot be executed if the kernel has this flag.
@@ -174,7 +244,7 @@ impl Deref for SharedMap {
 
 impl Drop for SharedMap {
     fn drop(&mut self) {
-        // SAFETY: the range was mapped by `map`, and no reference outlives `self`.
+        // SAFETY: the range was mapped by `map_at`, and no reference outlives `self`.
         unsafe { libc::munmap(self.words.as_ptr().cast(), self.len * 8) };
     }
 }

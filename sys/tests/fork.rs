@@ -24,7 +24,7 @@ use mainspring::snapshot::{Entry, EntryKind};
 use mainspring::testing::SimClock;
 use mainspring::{
     BlockingPool, Error, EventLoop, ExitWatchKind, FlagKind, Heartbeat, Interest, Io, Recorder,
-    SelectorKind, Signal, Stall, WakeupKind, Watchdog, spawn_blocking, timeout,
+    SelectorKind, Signal, Stall, Tape, WakeupKind, Watchdog, spawn_blocking, timeout,
 };
 use mainspring_sys::child::{ExitWatch, WatchedProcess};
 use mainspring_sys::shared_map::SharedMap;
@@ -56,6 +56,7 @@ const TESTS: &[(&str, Test)] = &[
     ("r6_a_child_leaves_the_tape_of_its_parent", r6_tape),
     ("r6_the_ring_of_a_child_begins_again", r6_ring),
     ("r6_the_ring_of_a_child_has_the_times_of_its_loop", r6_times),
+    ("r6_the_ring_of_a_child_is_found_by_the_same_descriptor", r6_found),
     ("r6_a_child_that_cannot_run_leaves_the_tape_of_its_parent", r6_refuses),
     ("e4_a_heartbeat_belongs_to_its_process", e4_heartbeat),
     ("r6_a_tape_that_does_not_fit_leaves_no_file", r6_no_room),
@@ -934,6 +935,40 @@ fn r6_times(kind: SelectorKind) {
         let kinds: Vec<_> = el.diagnose().flags().iter().map(|flag| flag.kind()).collect();
         assert_eq!(kinds, [FlagKind::LongCallback], "the turns of the child are new");
     });
+}
+
+/// Other processes find a ring by its descriptor (Linux). The child has its own one under the same
+/// number, and records without one if it has no room for another file.
+fn r6_found(kind: SelectorKind) {
+    const LABEL: &str = "/memfd:mainspring-tape (deleted)";
+    let rings = || {
+        let fds = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+        let is_ring = |path: &std::path::PathBuf| {
+            std::fs::read_link(path).is_ok_and(|target| target.as_os_str() == LABEL)
+        };
+        let paths = fds.map(|entry| entry.unwrap().path()).filter(is_ring);
+        paths.map(|path| (Tape::open(&path).unwrap().process(), path)).collect::<Vec<_>>()
+    };
+    let mut el = EventLoop::builder().selector(kind).record(Recorder::ring(64)).build().unwrap();
+    let of_parent = rings();
+    for files in [64 << 20, 0] {
+        in_child(|| {
+            // A limit of the size of files, like a full file system.
+            let limit = libc::rlimit { rlim_cur: files, rlim_max: files };
+            // SAFETY: the limit is readable and outlives the call.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
+            el.after_fork_child().unwrap();
+            el.call_soon(|_, ()| {});
+            el.run().unwrap();
+            assert_eq!(el.tape().unwrap().process(), std::process::id());
+            let process =
+                if files > 0 { std::process::id() } else { std::os::unix::process::parent_id() };
+            let expected: Vec<_> =
+                of_parent.iter().map(|(_, path)| (process, path.clone())).collect();
+            assert_eq!(rings(), expected);
+        });
+        assert_eq!(rings(), of_parent);
+    }
 }
 
 /// A callback forks, and the run of the child ends with an error. The parent waits for the end of
