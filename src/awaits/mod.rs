@@ -7,8 +7,8 @@
 //! # Invariants
 //!
 //! * Without a loop that records, a pending future costs one test of a thread-local flag.
-//! * The lines of a turn belong to the futures that were pending in it. A line of this crate is
-//!   replaced by the line that awaits the enclosing `async fn`.
+//! * The lines of a turn belong to the futures that were pending in it. A line of this crate,
+//!   or of the standard library, is replaced by the line that awaits the enclosing `async fn`.
 //!
 //! | file | contents |
 //! |---|---|
@@ -22,7 +22,7 @@ use std::fmt;
 use std::panic::Location;
 
 pub(crate) use self::futures::{around, await_fn, located, poll_as};
-pub(crate) use self::turn::{Turn, is_ours, pause, pending, resume};
+pub(crate) use self::turn::{Turn, is_library, pause, pending, resume};
 
 /// A future of this crate that a task waits for, and the line that awaits it.
 ///

@@ -1,8 +1,10 @@
 //! The lines of the turn that runs on this thread.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::panic::Location;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 use super::Await;
 
@@ -31,7 +33,7 @@ impl Lines {
 
     fn add(&mut self, call: &'static str, location: &'static Location<'static>) {
         let mut found = Await { call, location };
-        if is_ours(location)
+        if is_library(location)
             && let Some((outer, awaited_at)) = self.around[self.begin.0..].last()
         {
             found = Await { call: outer.unwrap_or(call), location: awaited_at };
@@ -42,10 +44,35 @@ impl Lines {
     }
 }
 
-/// Returns true if the line is one of this crate.
-pub(crate) fn is_ours(location: &Location<'_>) -> bool {
-    let folder = file!().strip_suffix("awaits/turn.rs");
-    folder.is_some_and(|folder| location.file().starts_with(folder))
+/// Returns true if the line is one of this crate or of the standard library, which polls a future
+/// behind `&mut` or `Pin`.
+pub(crate) fn is_library(location: &Location<'_>) -> bool {
+    let is_in = |folder: Option<&str>| folder.is_some_and(|it| location.file().starts_with(it));
+    is_in(file!().strip_suffix("awaits/turn.rs")) || is_in(std_folder())
+}
+
+/// Returns the folder of the standard library's sources, as it is in its locations.
+fn std_folder() -> Option<&'static str> {
+    thread_local!(static FOLDER: Option<&'static str> = {
+        let mut place = &mut Place;
+        match Pin::new(&mut place).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(place) => place.file().strip_suffix("core/src/future/future.rs"),
+            Poll::Pending => None,
+        }
+    });
+    FOLDER.try_with(|folder| *folder).ok().flatten()
+}
+
+/// A future that returns the place of its poll.
+struct Place;
+
+impl Future for Place {
+    type Output = &'static Location<'static>;
+
+    #[track_caller]
+    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<&'static Location<'static>> {
+        Poll::Ready(Location::caller())
+    }
 }
 
 /// Returns the result of a future's `poll`. If it is pending, the line that polls the future is
@@ -85,7 +112,7 @@ impl Entered {
     pub(super) fn new(call: Option<&'static str>, location: &'static Location<'static>) -> Entered {
         LINES.with_borrow_mut(|lines| {
             // The line of the outermost call is in user code.
-            let is_added = !is_ours(location) || lines.around.len() == lines.begin.0;
+            let is_added = !is_library(location) || lines.around.len() == lines.begin.0;
             if is_added {
                 lines.around.push((call, location));
             }

@@ -231,7 +231,7 @@ impl<S> LoopHandle<S> {
     fn for_each_descriptor(&self, mut visit: impl FnMut(Key, RawFd, Source, &Option<Callback<S>>)) {
         for (key, entry) in self.shared.callbacks.borrow().iter() {
             if let Source::Watch(watcher) | Source::Stream(watcher) = entry.source
-                && let Some(fd) = self.core().watchers.borrow().fd_of(watcher)
+                && let Some(fd) = self.core().watchers.borrow().fd_of(watcher, key)
             {
                 visit(key, fd, entry.source, &entry.callback);
             }

@@ -138,7 +138,7 @@ impl<S> EventLoop<S> {
     pub(super) fn record_callback(&self, key: Key, origin: Origin, time: Option<u64>) {
         let Some((tape, time)) = self.tape_at(time) else { return };
         let (kind, id) = (origin.source.counter().kind(), TurnId::of(key));
-        let cause = self.cause_of_callback(tape, origin.source, time);
+        let cause = self.cause_of_callback(tape, key, origin.source, time);
         let start = Start { kind, id, place: self.place_of(tape, key, origin.location), cause };
         self.begin_turn(tape, time, start);
     }
@@ -175,9 +175,9 @@ impl<S> EventLoop<S> {
     }
 
     #[inline(always)]
-    fn cause_of_callback(&self, tape: &Recording, source: Source, time: u64) -> Reason {
+    fn cause_of_callback(&self, tape: &Recording, key: Key, source: Source, time: u64) -> Reason {
         let fd = |watcher| match self.by_turn(tape) {
-            Reason::LOOP => Reason::fd(self.core.watchers.borrow().fd_of(watcher)),
+            Reason::LOOP => Reason::fd(self.core.watchers.borrow().fd_of(watcher, key)),
             by_turn => by_turn,
         };
         match source {

@@ -158,7 +158,7 @@ impl<S> LoopHandle<S> {
 
     fn describe_fd(&self, watcher: WatcherId, key: Key, details: &mut Details) {
         let watchers = self.core().watchers.borrow();
-        details.fd = watchers.fd_of(watcher);
+        details.fd = watchers.fd_of(watcher, key);
         details.file = details.fd.and_then(FileType::of);
         details.interest = Some(watchers.interest(watcher, key));
     }

@@ -275,11 +275,14 @@ impl Entry {
     /// [record](crate::EventLoopBuilder::await_lines) them, and for a task that does not wait.
     ///
     /// The line is that of the innermost `.await` in user code: for a [`timeout`](crate::timeout())
-    /// around an `async` block, for example, it is in the block. Three kinds of lines are less
+    /// around an `async` block, for example, it is in the block. Four kinds of lines are less
     /// exact. A future polled by a combinator of another crate, such as `join!`, has a line of that
-    /// crate. A boxed future, and a future that is the whole task, has the line of the spawn. A
-    /// task that waits only for a future of another crate has no line, or that of another future
-    /// polled in the same turn.
+    /// crate. A boxed future, a future that is the whole task, and one that is awaited through
+    /// `&mut` or [`Pin`](std::pin::Pin), has the line of the enclosing call of this crate, or of
+    /// the spawn. A task that waits only for a future of another crate has no line, or that of
+    /// another future polled in the same turn. Only the last turn counts: a combinator that polls
+    /// only the futures that were woken, such as `FuturesUnordered` or a `join_all` of more than
+    /// 30, hides the lines of the others.
     pub fn awaits(&self) -> &[Await] {
         self.details.as_deref().map_or(&[], |details| &details.awaits)
     }

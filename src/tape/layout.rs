@@ -76,11 +76,11 @@ impl Reason {
         Reason(kind << VALUE_BITS | value)
     }
 
-    /// Returns the cause for readiness of a descriptor.
+    /// Returns the cause for readiness of a descriptor, or the loop without one.
     #[inline]
     pub(crate) fn fd(fd: Option<i32>) -> Reason {
-        let fd = fd.and_then(|fd| u32::try_from(fd).ok()).unwrap_or(0);
-        Reason::new(1, fd.min(VALUE_MASK as u32))
+        let fd = fd.and_then(|fd| u32::try_from(fd).ok());
+        fd.map_or(Reason::LOOP, |fd| Reason::new(1, fd.min(VALUE_MASK as u32)))
     }
 
     /// Returns the cause for a deadline. `None` if the lateness is unknown.

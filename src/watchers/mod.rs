@@ -97,11 +97,6 @@ impl Watchers {
         self.selector.has_ready()
     }
 
-    /// Returns the descriptor of a registration.
-    pub(crate) fn fd_of(&self, id: WatcherId) -> Option<RawFd> {
-        self.entries.at(id.index()).map(|entry| entry.fd)
-    }
-
     /// Removes a wakeup of the loop, before its fd is closed.
     pub(crate) fn remove_internal(&mut self, fd: RawFd) {
         self.internal.retain(|(other, ..)| *other != fd);

@@ -85,7 +85,7 @@ impl Tasks {
         let mut ios = self.ios.borrow_mut();
         for key in ios.keys() {
             let Some(slot) = ios.get(key) else { continue };
-            let Some(fd) = slot.watcher.and_then(|watcher| watchers.fd_of(watcher)) else {
+            let Some(fd) = slot.watcher.and_then(|watcher| watchers.fd_of(watcher, key)) else {
                 continue;
             };
             let mut state = EntryState::Paused;

@@ -201,7 +201,7 @@ impl TaskLayer for Tasks {
 
     fn fd_of(&self, key: Key) -> Option<RawFd> {
         let watcher = self.ios.borrow_mut().get(key)?.watcher?;
-        self.core.watchers.borrow().fd_of(watcher)
+        self.core.watchers.borrow().fd_of(watcher, key)
     }
 
     fn after_fork(&self) {

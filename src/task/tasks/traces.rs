@@ -8,7 +8,7 @@ use std::panic::Location;
 
 use super::Tasks;
 use super::state::Flags;
-use crate::awaits::{Await, Turn, is_ours};
+use crate::awaits::{Await, Turn, is_library};
 use crate::handle::Key;
 use crate::snapshot::{Entry, EntryState};
 use crate::task::keyed_arena::{KeyKind, SLOT};
@@ -148,10 +148,10 @@ impl Tasks {
     }
 }
 
-/// Replaces a line of this crate by the line that spawned the task.
+/// Replaces a line of a library by the line that spawned the task.
 fn at_user_line(found: Await, spawned_at: Option<&'static Location<'static>>) -> Await {
     match spawned_at {
-        Some(location) if is_ours(found.location) => Await { location, ..found },
+        Some(location) if is_library(found.location) => Await { location, ..found },
         _ => found,
     }
 }

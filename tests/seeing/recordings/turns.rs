@@ -213,6 +213,22 @@ fn r1_a_stream_runs_because_of_its_descriptor() {
     });
 }
 
+/// The code that has aborted it is no turn, and no descriptor is ready.
+#[test]
+fn r1_a_stream_that_was_aborted_outside_of_the_loop_runs_because_of_the_loop() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let conn = el.attach(pair().0, |_, (), _, _| Ok(())).unwrap();
+        conn.abort();
+        let (reader, _writer) = readable();
+        el.add_reader(reader, |_, (), _| Ok(())).unwrap();
+        el.tick(Some(Duration::ZERO)).unwrap();
+        let turns = callbacks(&el.tape().unwrap());
+        let stream = turns.iter().find(|turn| turn.kind == TurnKind::Stream).unwrap();
+        assert_eq!(stream.cause, Cause::Loop, "{turns:?}");
+    });
+}
+
 #[test]
 fn r1_a_task_that_a_thread_has_woken_has_the_thread_as_cause() {
     on_every_selector(|kind| {

@@ -176,6 +176,36 @@ fn o1_a_server_and_a_connection_have_their_addresses() {
     });
 }
 
+/// Its last turn is queued, and its registration may already belong to another callback.
+#[test]
+fn o1_a_closed_endpoint_has_no_descriptor() {
+    on_every_selector(|kind| {
+        let (el, _clock) = simulated(kind, ());
+        let ((server, _), (ours, _theirs)) = (listener(), pair());
+        let server = echo(&el, server);
+        let conn = el.attach(ours, |_, (), _: &Transport, _| Ok(())).unwrap();
+        let udp = el.bind_datagram("127.0.0.1:0", |_, (), _, _| Ok(())).unwrap();
+        server.close();
+        conn.abort();
+        udp.abort();
+        let readers = [readable(), readable(), readable()].map(|(reader, _writer)| {
+            let fd = reader.as_raw_fd();
+            el.add_reader(reader, |_, (), _| Ok(())).unwrap();
+            Some(fd)
+        });
+        let snapshot = el.snapshot();
+        let is_watcher = |kind| kind == EntryKind::Watcher;
+        let (watchers, closed): (Vec<_>, Vec<_>) =
+            snapshot.entries().iter().partition(|entry| is_watcher(entry.kind()));
+        assert_eq!(watchers.iter().map(|entry| entry.fd()).collect::<Vec<_>>(), readers);
+        assert_eq!(closed.len(), 3);
+        for entry in closed {
+            let facts = (entry.fd(), entry.file(), entry.peer(), entry.address());
+            assert_eq!(facts, (None, None, None, None), "{entry}");
+        }
+    });
+}
+
 #[test]
 fn o1_a_connection_has_the_length_of_its_queue() {
     on_every_selector(|kind| {

@@ -167,6 +167,32 @@ fn o10_futures_in_a_join_have_one_line_each() {
     });
 }
 
+/// The standard library polls such a future, so the nearest line is one of that library.
+#[test]
+fn o10_a_future_behind_a_reference_has_the_line_around_it() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = recording(kind);
+        let first = line!() + 1;
+        el.spawn(async {
+            let (_promise, mut promised) = promise::<()>();
+            let _ = (&mut promised).await;
+        })
+        .named("reference")
+        .detach();
+        let in_timeout = line!() + 3;
+        el.spawn(async {
+            let mut sleep = std::pin::pin!(sleep(HOUR));
+            let _ = timeout(DAY, sleep.as_mut()).await;
+        })
+        .named("pin")
+        .detach();
+        settle(&mut el);
+        let snapshot = el.snapshot();
+        assert_eq!(waits(named(&snapshot, "reference")), [("promise", file!(), first)]);
+        assert_eq!(waits(named(&snapshot, "pin")), [("sleep", file!(), in_timeout)]);
+    });
+}
+
 #[test]
 fn o10_a_boxed_future_and_a_whole_task_have_the_line_of_the_spawn() {
     on_every_selector(|kind| {
