@@ -38,7 +38,7 @@ impl<S> LoopHandle<S> {
     /// |---|---|
     /// | [`LongCallback`](FlagKind::LongCallback) | a tape; or measured times, which have no place |
     /// | [`BusyLoop`](FlagKind::BusyLoop) | 1024 ticks since the previous call |
-    /// | [`UndrainedDescriptor`](FlagKind::UndrainedDescriptor) | the same |
+    /// | [`UndrainedDescriptor`](FlagKind::UndrainedDescriptor) | the same, and a watcher of the previous call |
     /// | [`PausedReader`](FlagKind::PausedReader) | a call at least ten seconds earlier |
     /// | [`GrowingPlace`](FlagKind::GrowingPlace) | growth in four calls, by 100, to twice as many |
     /// | [`FullAcceptQueue`](FlagKind::FullAcceptQueue) | a TCP listener on Linux |
@@ -158,12 +158,15 @@ impl<S> LoopHandle<S> {
     fn diagnose_paused(&self, history: &mut History, now: Duration, found: &mut Diagnosis) {
         let mut paused = Vec::new();
         self.for_each_descriptor(|key, fd, source, callback| {
-            let is_reader = match source {
-                Source::Watch(watcher) => watcher.role() != Role::Writer,
-                _ => kind_of(callback).is_none_or(|kind| kind == EntryKind::Connection),
-            };
             let runs = runs_of(callback);
-            if is_reader && runs > 0 && !self.can_be_called(key, source) && is_ready(fd, false) {
+            let is_reader = match source {
+                // `watch` with an empty interest begins without a pause.
+                Source::Watch(watcher) => watcher.role() != Role::Writer && runs > 0,
+                _ => kind_of(callback).is_none_or(|kind| {
+                    matches!(kind, EntryKind::Connection | EntryKind::Datagrams)
+                }),
+            };
+            if is_reader && !self.can_be_called(key, source) && is_ready(fd, false) {
                 paused.push((key, runs));
             }
         });

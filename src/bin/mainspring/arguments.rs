@@ -35,8 +35,8 @@ is not disturbed: it may run, hang in a callback, or have been killed.
   -h, --help       this text
   -V, --version    the version
 
-FILE may be - for standard output. The exit code is 0, 1 if a tape cannot be read or a file cannot
-be written, and 2 for wrong arguments.
+One FILE may be - for standard output. The exit code is 0, 1 if a tape cannot be read or a file
+cannot be written, and 2 for wrong arguments.
 ";
 
 /// A command line.
@@ -64,6 +64,14 @@ pub(crate) struct Files {
     pub(crate) svg: Option<OsString>,
     pub(crate) perfetto: Option<OsString>,
     pub(crate) chrome: Option<OsString>,
+}
+
+impl Files {
+    /// Returns the number of files that are standard output.
+    fn to_standard_output(&self) -> usize {
+        let files = [&self.svg, &self.perfetto, &self.chrome];
+        files.into_iter().flatten().filter(|file| *file == "-").count()
+    }
 }
 
 impl Arguments {
@@ -163,6 +171,9 @@ impl Options {
         }
         let source = plain.next().filter(|source| !source.is_empty());
         let source = source.ok_or_else(|| usage("a tape or a process is missing".into()))?;
+        if matches!(&command, Command::Trace(files) if files.to_standard_output() > 1) {
+            return Err(usage("only one FILE can be -".to_owned()));
+        }
         let mut command = command;
         if let Command::Blame { place } = &mut command {
             *place = plain.next().map(|place| place.to_string_lossy().into_owned());

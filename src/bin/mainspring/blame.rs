@@ -22,7 +22,7 @@ pub(crate) fn run(
     for source in sources {
         let tape = source.read()?;
         let late = latest(&tape, arguments, place);
-        write(&mut out, &tape, &late).map_err(|error| Failure::output(&error))?;
+        write(&mut out, &tape, &late, place).map_err(|error| Failure::output(&error))?;
     }
     out.flush().map_err(|error| Failure::output(&error))
 }
@@ -41,9 +41,13 @@ fn latest(tape: &Tape, arguments: &Arguments, place: Option<&str>) -> Vec<Blame>
     late.iter().take(SHOWN).filter_map(|turn| tape.blame_turn(turn.number)).collect()
 }
 
-fn write(out: &mut impl Write, tape: &Tape, late: &[Blame]) -> io::Result<()> {
+fn write(out: &mut impl Write, tape: &Tape, late: &[Blame], place: Option<&str>) -> io::Result<()> {
     if late.is_empty() {
-        return writeln!(out, "no turn was late");
+        let is_of = |place: &str| tape.turns().iter().any(|turn| turn.place.contains(place));
+        return match place {
+            Some(place) if !is_of(place) => writeln!(out, "no turn has a place with {place:?}"),
+            _ => writeln!(out, "no turn was late"),
+        };
     }
     late.iter().try_for_each(|blame| {
         writeln!(out, "{}  {blame}", time_of_day(tape.started() + blame.turn().at))

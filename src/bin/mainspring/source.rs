@@ -34,6 +34,8 @@ enum Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Runs,
+    /// Stopped by a signal or by a debugger.
+    Stopped,
     Ended,
     /// Another user's process, or a system without `/proc`.
     Unknown,
@@ -78,7 +80,11 @@ impl Source {
         let Ok(metadata) = metadata else { return State::Unknown };
         let pid = self.pid.unwrap_or(tape.process());
         match mappings(pid) {
-            Ok(maps) if maps.iter().any(|map| map.inode == metadata.ino()) => State::Runs,
+            Ok(maps) if maps.iter().any(|map| map.inode == metadata.ino()) => match is_stopped(pid)
+            {
+                true => State::Stopped,
+                false => State::Runs,
+            },
             Ok(_) => State::Ended,
             Err(_) if has_ended(pid) => State::Ended,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => State::Unknown,
@@ -119,11 +125,21 @@ fn of_process(pid: u32) -> Result<Vec<Source>, Failure> {
 }
 
 /// Returns true if the process has ended, and its parent has not waited for it. Such a process has
-/// no memory and no descriptors, and only root may read their empty lists. Its state follows the
-/// name in parentheses (proc(5)).
+/// no memory and no descriptors, and only root may read their empty lists.
 fn has_ended(pid: u32) -> bool {
+    is_in_state(pid, ['Z', 'X'])
+}
+
+/// Returns true if a signal or a debugger has stopped the process.
+fn is_stopped(pid: u32) -> bool {
+    is_in_state(pid, ['T', 't'])
+}
+
+/// Returns true if the state of the process is one of these letters. It follows the name in
+/// parentheses (proc(5)).
+fn is_in_state(pid: u32, letters: [char; 2]) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['Z', 'X']))
+    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(letters))
 }
 
 /// Returns the tapes of a process, and for each if its loop was created by this process.

@@ -47,10 +47,14 @@ impl<'a> Summary<'a> {
     pub(crate) fn write_head(&self, out: &mut impl Write) -> io::Result<()> {
         let (tape, pid) = (self.tape, self.tape.process());
         let span = duration(self.now.saturating_sub(self.begin));
-        let turns = self.turns().count();
-        writeln!(out, "tape     {}: {turns} turns in {span}", self.source.name)?;
+        let turns = match self.turns().count() {
+            1 => "1 turn".to_owned(),
+            turns => format!("{turns} turns"),
+        };
+        writeln!(out, "tape     {}: {turns} in {span}", self.source.name)?;
         let state = match self.state {
             State::Runs => "runs",
+            State::Stopped => "is stopped",
             State::Ended => "has ended",
             State::Unknown => "cannot be checked",
         };

@@ -2,15 +2,17 @@
 
 use std::future::pending;
 use std::io::{Read, Write};
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
 use mainspring::{
     EventLoop, FlagKind, Interest, LoopHandle, Recorder, Remote, SelectorKind, yield_now,
 };
+use rustix::event::PollFlags;
 
 use super::{kinds, ticks};
-use crate::support::descriptors::pair;
+use crate::support::descriptors::{pair, wait_for};
 use crate::support::network::{client, listener};
 use crate::support::{on_every_selector, simulated, simulated_builder};
 
@@ -273,6 +275,30 @@ fn e9_a_connection_that_is_paused_is_found() {
         client.write_all(b"waits").unwrap();
         assert_eq!(twice(&el, &clock), [FlagKind::PausedReader]);
         drop((server, client));
+    });
+}
+
+/// Nothing was received before the pause.
+#[test]
+fn e9_an_endpoint_that_was_paused_at_once_is_found() {
+    on_every_selector(|kind| {
+        let (el, clock) = simulated(kind, ());
+        let (ours, mut theirs) = pair();
+        let conn = el.attach(ours, |_, (), _, _| Ok(())).unwrap();
+        conn.pause_reading();
+        theirs.write_all(b"waits").unwrap();
+        assert_eq!(twice(&el, &clock), [FlagKind::PausedReader]);
+        conn.resume_reading();
+
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (address, same) = (socket.local_addr().unwrap(), socket.try_clone().unwrap());
+        let udp = el.attach_datagram(socket, |_, (), _, _| Ok(())).unwrap();
+        udp.pause_reading();
+        assert_eq!(twice(&el, &clock), [], "no input waits");
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.send_to(b"waits", address).unwrap();
+        wait_for(&same, PollFlags::IN);
+        assert_eq!(twice(&el, &clock), [FlagKind::PausedReader]);
     });
 }
 

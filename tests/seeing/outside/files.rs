@@ -77,7 +77,9 @@ fn r8_blame_names_what_ran_before_the_latest_turns() {
     assert!(first.contains(": 19.0s of it callback slow ("), "{first}");
     let one = output(&["blame", path.text(), "timer 12 ("]);
     assert!(one.lines().count() == 1 && one.contains("ran 8.0s late"), "{one}");
-    assert_eq!(output(&["blame", path.text(), "no such place"]), "no turn was late\n");
+    let none = output(&["blame", path.text(), "no such place"]);
+    assert_eq!(none, "no turn has a place with \"no such place\"\n");
+    assert_eq!(output(&["blame", path.text(), "slow"]), "no turn was late\n");
 }
 
 #[test]
@@ -198,7 +200,7 @@ fn r9_a_trace_that_is_not_complete_is_removed() {
 
 #[test]
 fn r9_wrong_arguments_print_the_usage() {
-    let wrong: [(&[&str], &str); 12] = [
+    let wrong: [(&[&str], &str); 13] = [
         (&[], "a command is missing"),
         (&["pz", "x"], "unknown command pz"),
         (&["ps"], "a tape or a process is missing"),
@@ -208,6 +210,7 @@ fn r9_wrong_arguments_print_the_usage() {
         (&["ps", "x", "--what"], "unknown option --what"),
         (&["trace", "x", "--last"], "--last needs a value"),
         (&["trace", "x", "--svg", ""], "--svg needs a value"),
+        (&["trace", "x", "--svg", "-", "--chrome=-"], "only one FILE can be -"),
         (&["trace", "x", "--last=5"], "--last 5 is not a time, such as 5s"),
         (&["top", "x", "--once=1"], "unknown option --once=1"),
         (&["top", "x", "--tape", "one"], "--tape one is not a number"),

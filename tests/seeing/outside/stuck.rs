@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
 
 use mainspring::{EventLoop, Recorder, SelectorKind};
@@ -42,6 +43,15 @@ fn r7_a_callback_that_does_not_return_is_named_by_its_process() {
         println!("named after {:?}, with the start of the process", start.elapsed());
         assert!(text.contains(&format!("process  {} runs; ", victim.pid())), "{text}");
         assert!(text.contains("queued by timer "), "{text}");
+        let send = |signal: &str| {
+            let sent = Command::new("kill").arg(signal).arg(victim.pid()).status().unwrap();
+            assert!(sent.success());
+        };
+        for (signal, state) in [("-STOP", "is stopped"), ("-CONT", "runs")] {
+            send(signal);
+            let process = format!("process  {} {state}; ", victim.pid());
+            wait_until(|| output(&["ps", &victim.pid()]).contains(&process));
+        }
         assert!(text.contains("  ticks ("), "the places have names:\n{text}");
         // The longest sum is first: in the end, that of the callback.
         let first = || output(&["top", &victim.pid()]).lines().nth(5).unwrap().to_owned();
