@@ -14,9 +14,9 @@
 //! test. `off again` is a second server of the mode `off`: the error of the method.
 //!
 //! The other operations run in this process: a `call_soon` in batches of a thousand, a `call_soon`
-//! that queues the next one, timers that are due at once. The modes take turns. `more` is the
-//! difference of the best rounds of the mode and of `off`, and then the median of the differences
-//! round by round.
+//! that queues the next one, timers that are due at once, tasks that yield in turn. The modes take
+//! turns. `more` is the difference of the best rounds of the mode and of `off`, and then the median
+//! of the differences round by round.
 
 mod raw;
 mod support;
@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fs, process};
 
-use mainspring::{EventLoop, LoopHandle, Recorder};
+use mainspring::{EventLoop, LoopHandle, Recorder, yield_now};
 use support::figures::{Spread, figure, interval_of_median, median};
 use support::load::Load;
 use support::options::{Effort, Options};
@@ -75,7 +75,8 @@ fn run_bench(options: &Options) {
     heading.extend(["measure: more", "ring: more", "black box: more"]);
     let mut table = Table::new(&heading);
     type Work = fn(usize, u64) -> f64;
-    let works: [(&str, Work); 3] = [("batch", batch), ("chain", chain), ("timers", timers)];
+    let works: [(&str, Work); 4] =
+        [("batch", batch), ("chain", chain), ("timers", timers), ("tasks", tasks)];
     let amount = if options.effort == Effort::Smoke { 1000 } else { 500_000 };
     for (name, work) in works {
         options.progress(name);
@@ -198,4 +199,18 @@ fn timers(mode: usize, count: u64) -> f64 {
             el.tick(None).expect("the selector works");
         }
     })
+}
+
+fn tasks(mode: usize, count: u64) -> f64 {
+    let mut el = new_loop(mode, ());
+    for _ in 0..100 {
+        let turns = count / 100;
+        el.spawn(async move {
+            for _ in 0..turns {
+                yield_now().await;
+            }
+        })
+        .detach();
+    }
+    per_unit(&mut el, count, |el| el.run().expect("the selector works"))
 }
