@@ -154,14 +154,37 @@ impl<S> EventLoop<S> {
     // Never inlined: several copies of the code record tasks.
     #[inline(never)]
     fn begin_task(&self, tape: &Recording, ready: Ready, time: u64) {
+        let found = match self.handle.shared.tasks.spawn_line(ready.key) {
+            Some(location) => {
+                Some((ready.key, tape.place(location), self.cause_of_wake(tape, time)))
+            }
+            None => self.find_task(tape, ready, time),
+        };
+        if let Some((task, place, cause)) = found {
+            let start = Start { kind: TurnKind::Task, id: TurnId::of(task), place, cause };
+            self.begin_turn(tape, time, start);
+        }
+    }
+
+    /// Returns a task with a name, or one that waits for a descriptor, with its place and cause.
+    #[inline(never)]
+    fn find_task(&self, tape: &Recording, ready: Ready, time: u64) -> Option<(Key, u16, Reason)> {
         let tasks = &self.handle.shared.tasks;
-        let Some((task, location, name)) = tasks.origin_of(ready) else { return };
+        let (task, location, name) = tasks.origin_of(ready)?;
         let place = match name {
             None => tape.place(location),
             name => tape.find_place(location, name),
         };
-        let cause = match self.fed_by(tape) {
-            _ if task != ready.key => Reason::fd(tasks.fd_of(ready.key)),
+        let cause = match task == ready.key {
+            true => self.cause_of_wake(tape, time),
+            false => Reason::fd(tasks.fd_of(ready.key)),
+        };
+        Some((task, place, cause))
+    }
+
+    #[inline(always)]
+    fn cause_of_wake(&self, tape: &Recording, time: u64) -> Reason {
+        match self.fed_by(tape) {
             BY_THREADS => Reason::THREAD,
             BY_CLOCKS => Reason::timer(None),
             BY_SOURCES => {
@@ -169,9 +192,7 @@ impl<S> EventLoop<S> {
                 late.map_or(Reason::LOOP, |late| Reason::timer(Some(late)))
             }
             by => tape.caused_by(by),
-        };
-        let start = Start { kind: TurnKind::Task, id: TurnId::of(task), place, cause };
-        self.begin_turn(tape, time, start);
+        }
     }
 
     #[inline(always)]

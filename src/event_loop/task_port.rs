@@ -64,6 +64,8 @@ pub(crate) trait TaskLayer {
     /// Returns the task that `ready` runs, or `None` if it has ended. For an fd this is the task
     /// that has waited longest for the readiness.
     fn origin_of(&self, ready: Ready) -> Option<TaskOrigin>;
+    /// Returns the line that spawned a task without a name; `None` for other keys.
+    fn spawn_line(&self, key: Key) -> Option<&'static Location<'static>>;
     /// Passes the descriptors that tasks wait for to `visit`.
     fn for_each_fd(&self, visit: &mut dyn FnMut(RawFd));
     /// Returns the descriptor that has the key `key`.

@@ -29,6 +29,7 @@ const SHIFT: u32 = 29;
 pub(crate) const SLOT: u32 = (1 << SHIFT) - 1;
 
 impl KeyKind {
+    #[inline]
     pub(crate) fn of(key: Key) -> KeyKind {
         match (key.slot & !Key::TASK_BASE) >> SHIFT {
             0 => KeyKind::Task,

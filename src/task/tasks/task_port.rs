@@ -1,6 +1,7 @@
 //! The interface of the tasks to the loop: keys to run, feed and cancel.
 
 use std::os::fd::RawFd;
+use std::panic::Location;
 use std::rc::Rc;
 
 use mainspring_sys::Readiness;
@@ -192,6 +193,13 @@ impl TaskLayer for Tasks {
     fn origin_of(&self, ready: Ready) -> Option<TaskOrigin> {
         let key = self.task_of(ready)?;
         self.slots.borrow_mut().origin(key)
+    }
+
+    fn spawn_line(&self, key: Key) -> Option<&'static Location<'static>> {
+        match KeyKind::of(key) {
+            KeyKind::Task => self.slots.borrow_mut().spawn_line(key),
+            _ => None,
+        }
     }
 
     fn for_each_fd(&self, visit: &mut dyn FnMut(RawFd)) {

@@ -278,6 +278,17 @@ impl Table {
         Some(self.sites.get(site))
     }
 
+    /// Returns the line that spawned a task; `None` if the task has a name.
+    #[inline]
+    pub(super) fn spawn_line(&mut self, key: Key) -> Option<&'static Location<'static>> {
+        let mut entry = self.get(key)?;
+        if entry.details().is_some_and(|details| details.name.is_some()) {
+            return None;
+        }
+        let site = entry.slot.flags.site();
+        Some(self.sites.get(site))
+    }
+
     /// Returns the line that spawned a task, and its name.
     #[inline]
     pub(super) fn origin(&mut self, key: Key) -> Option<TaskOrigin> {
