@@ -106,7 +106,7 @@ impl<S> EventLoop<S> {
         // Counted here, while the source is in a register.
         self.core.page.count_turn(origin.source.counter());
         if INSTRUMENTED {
-            self.record_callback(key, origin, time);
+            self.record_callback(Ready { key, readiness }, origin, time);
         }
         // The common case first: a single match costs an event five more instructions.
         if let Some(Callback::Repeat { repeat, runs, .. }) = &mut entry.callback {

@@ -135,11 +135,12 @@ impl<S> EventLoop<S> {
 
     /// Records that the callback `key` begins to run.
     #[inline(always)]
-    pub(super) fn record_callback(&self, key: Key, origin: Origin, time: Option<u64>) {
+    pub(super) fn record_callback(&self, ready: Ready, origin: Origin, time: Option<u64>) {
         let Some((tape, time)) = self.tape_at(time) else { return };
-        let (kind, id) = (origin.source.counter().kind(), TurnId::of(key));
-        let cause = self.cause_of_callback(tape, key, origin.source, time);
-        let start = Start { kind, id, place: self.place_of(tape, key, origin.location), cause };
+        let (kind, id) = (origin.source.counter().kind(), TurnId::of(ready.key));
+        let cause = self.cause_of_callback(tape, ready, origin.source, time);
+        let place = self.place_of(tape, ready.key, origin.location);
+        let start = Start { kind, id, place, cause };
         self.begin_turn(tape, time, start);
     }
 
@@ -196,11 +197,13 @@ impl<S> EventLoop<S> {
     }
 
     #[inline(always)]
-    fn cause_of_callback(&self, tape: &Recording, key: Key, source: Source, time: u64) -> Reason {
-        let fd = |watcher| match self.by_turn(tape) {
-            Reason::LOOP => Reason::fd(self.core.watchers.borrow().fd_of(watcher, key)),
-            by_turn => by_turn,
-        };
+    fn cause_of_callback(
+        &self,
+        tape: &Recording,
+        ready: Ready,
+        source: Source,
+        time: u64,
+    ) -> Reason {
         match source {
             Source::Soon => self.by_turn(tape),
             Source::Timer(_)
@@ -208,8 +211,14 @@ impl<S> EventLoop<S> {
             | Source::WallTimer(_)
             | Source::BootTimer(_)
             | Source::Schedule(_) => Reason::timer(self.lateness(tape, time)),
-            // A stream also queues itself, for input that it has left unread.
-            Source::Watch(watcher) | Source::Stream(watcher) => fd(watcher),
+            Source::Watch(watcher) | Source::Stream(watcher) => {
+                let Ready { key, readiness } = ready;
+                // A stream also queues itself, without readiness, for input that it has left.
+                match if readiness.is_empty() { self.by_turn(tape) } else { Reason::LOOP } {
+                    Reason::LOOP => Reason::fd(self.core.watchers.borrow().fd_of(watcher, key)),
+                    by_turn => by_turn,
+                }
+            }
             Source::Signal(_) => Reason::SIGNAL,
             Source::Child(_) => Reason::CHILD,
             Source::Hook(_) => Reason::LOOP,

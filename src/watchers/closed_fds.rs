@@ -18,6 +18,7 @@ use crate::ready::ReadyDeque;
 
 impl Watchers {
     /// Returns the descriptor of the registration `id`, if it still belongs to the callback `key`.
+    #[inline]
     pub(crate) fn fd_of(&self, id: WatcherId, key: Key) -> Option<RawFd> {
         let entry = self.entries.at(id.index())?;
         entry.registrations[id.role().direction()].as_ref().filter(|other| other.key == key)?;

@@ -32,6 +32,7 @@ impl Role {
     }
 
     /// Returns the index of the callback in [`WatcherEntry::registrations`].
+    #[inline]
     pub(super) fn direction(self) -> usize {
         match self {
             Role::Reader | Role::Both => 0,
@@ -58,6 +59,7 @@ impl WatcherId {
         self.index_and_role.get() >> 2
     }
 
+    #[inline]
     pub(crate) fn role(self) -> Role {
         match self.index_and_role.get() & 0b11 {
             1 => Role::Reader,
