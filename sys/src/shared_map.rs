@@ -44,6 +44,7 @@ pub struct SharedMap {
     words: NonNull<AtomicU64>,
     len: usize,
     /// A file without a name, and its label. Other processes find it by its descriptor.
+    #[cfg(has_memfd)]
     unnamed: Option<(File, &'static CStr)>,
 }
 
@@ -142,7 +143,12 @@ impl SharedMap {
 
     fn map(file: Option<&File>, words: usize) -> io::Result<SharedMap> {
         let address = map_at(ptr::null_mut(), words, file, 0)?;
-        let map = SharedMap { words: address, len: words, unnamed: None };
+        let map = SharedMap {
+            words: address,
+            len: words,
+            #[cfg(has_memfd)]
+            unnamed: None,
+        };
         map.touch();
         Ok(map)
     }
