@@ -119,15 +119,18 @@ fn r1_a_full_table_leaves_the_turns_as_they_are() {
     }
 }
 
+/// Records turns that begin at these times, in a ring of 16.
+fn recorded(times: impl IntoIterator<Item = u64>) -> Recording {
+    let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
+    let start = Start { kind: TurnKind::Soon, id: TurnId::NONE, place: 0, cause: Reason::LOOP };
+    times.into_iter().for_each(|time| recording.begin(time, 0, start));
+    recording
+}
+
 /// A clock of the user may go back. The tape does not.
 #[test]
 fn r2_times_do_not_go_back() {
-    let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
-    for time in [5, 9, 7, 8, 10] {
-        let start = Start { kind: TurnKind::Soon, id: TurnId::NONE, place: 0, cause: Reason::LOOP };
-        recording.begin(time, 0, start);
-    }
-    let tape = recording.tape().unwrap();
+    let tape = recorded([5, 9, 7, 8, 10]).tape().unwrap();
     let times: Vec<u128> = tape.turns().iter().map(|turn| turn.at.as_nanos()).collect();
     assert_eq!(times, [5, 9, 9, 9, 10]);
 }
@@ -135,10 +138,7 @@ fn r2_times_do_not_go_back() {
 /// The writer replaces the record of a turn 15 turns later, in a ring of 16.
 #[test]
 fn e4_a_record_that_is_replaced_while_it_is_read_is_read_again() {
-    let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
-    let start = Start { kind: TurnKind::Soon, id: TurnId::NONE, place: 0, cause: Reason::LOOP };
-    (0..40).for_each(|time| recording.begin(time, 0, start));
-    let live = recording.live().unwrap();
+    let live = recorded(0..40).live().unwrap();
     let number = |heads: &[u64]| {
         let mut heads = heads.iter().copied();
         last_turn_at(&live.0, || heads.next().unwrap()).unwrap().number
@@ -151,10 +151,7 @@ fn e4_a_record_that_is_replaced_while_it_is_read_is_read_again() {
 /// them while they were copied.
 #[test]
 fn r3_records_that_the_writer_may_be_replacing_are_left_out() {
-    let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
-    let start = Start { kind: TurnKind::Soon, id: TurnId::NONE, place: 0, cause: Reason::LOOP };
-    (0..40).for_each(|time| recording.begin(time, 0, start));
-    let live = recording.live().unwrap();
+    let live = recorded(0..40).live().unwrap();
     let numbers = |head_now| {
         let tape = Tape::of_words(&live.0, u64::MAX, 0, head_now).unwrap();
         tape.turns().iter().map(|turn| turn.number).collect::<Vec<u64>>()
@@ -179,10 +176,7 @@ fn r3_the_largest_tape_can_be_read() {
 /// The lower bits of both times are equal, so the order of the times does not show the epoch.
 #[test]
 fn r2_a_turn_of_exactly_an_epoch_has_its_times() {
-    let recording = Recording::open(&Recorder::ring(16), || 0).unwrap();
-    let start = Start { kind: TurnKind::Soon, id: TurnId::NONE, place: 0, cause: Reason::LOOP };
-    [5, 5 + (1 << TIME_BITS)].into_iter().for_each(|time| recording.begin(time, 0, start));
-    let tape = recording.tape().unwrap();
+    let tape = recorded([5, 5 + (1 << TIME_BITS)]).tape().unwrap();
     let times: Vec<u128> = tape.turns().iter().map(|turn| turn.at.as_nanos()).collect();
     assert_eq!((times[0], times[times.len() - 1]), (5, 5 + (1 << TIME_BITS)));
 }

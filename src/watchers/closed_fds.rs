@@ -7,24 +7,13 @@
 //!
 //! If the same file gets its number back by dup(2), nothing was lost.
 
-use std::os::fd::RawFd;
-
 use mainspring_sys::fd::FileId;
 
+use super::Watchers;
 use super::entry::{Unregistered, WatcherEntry};
-use super::{WatcherId, Watchers};
-use crate::handle::Key;
 use crate::ready::ReadyDeque;
 
 impl Watchers {
-    /// Returns the descriptor of the registration `id`, if it still belongs to the callback `key`.
-    #[inline]
-    pub(crate) fn fd_of(&self, id: WatcherId, key: Key) -> Option<RawFd> {
-        let entry = self.entries.at(id.index())?;
-        entry.registrations[id.role().direction()].as_ref().filter(|other| other.key == key)?;
-        Some(entry.fd)
-    }
-
     /// Returns true if the entry was found lost before, and its callbacks have not run since.
     pub(super) fn is_known_lost(&self, index: u32) -> bool {
         self.entries.at(index).is_some_and(|entry| {

@@ -173,6 +173,12 @@ impl WatcherEntry {
         self.token == token || matches!(EventTarget::of(self.token), EventTarget::Entry { .. })
     }
 
+    /// Returns the registration with this role, if it belongs to the callback `key`.
+    #[inline]
+    pub(super) fn registration_of(&self, role: Role, key: Key) -> Option<&Registration> {
+        self.registrations[role.direction()].as_ref().filter(|found| found.key == key)
+    }
+
     /// Returns the union of the callbacks' interests.
     pub(super) fn wanted(&self) -> Interest {
         self.registrations

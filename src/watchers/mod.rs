@@ -260,14 +260,18 @@ impl Watchers {
         })
     }
 
+    /// Returns the callback's descriptor, if the registration still belongs to the callback.
+    #[inline]
+    pub(crate) fn fd_of(&self, id: WatcherId, key: Key) -> Option<RawFd> {
+        let entry = self.entries.at(id.index())?;
+        entry.registration_of(id.role(), key).map(|_| entry.fd)
+    }
+
     /// Returns the callback's interest; empty if the callback is paused or was removed.
     pub(crate) fn interest(&self, id: WatcherId, key: Key) -> Interest {
         let entry = self.entries.at(id.index());
-        let registration =
-            entry.and_then(|entry| entry.registrations[id.role().direction()].as_ref());
-        registration
-            .filter(|other| other.key == key)
-            .map_or(Interest::empty(), |found| found.interest)
+        let found = entry.and_then(|entry| entry.registration_of(id.role(), key));
+        found.map_or(Interest::empty(), |found| found.interest)
     }
 
     /// Returns true if any event can reach the callback `key`: through `id`, or through a second

@@ -25,7 +25,8 @@ use crate::syscall::check;
 /// Words of the smallest page of a system.
 const PAGE_WORDS: usize = 4096 / 8;
 
-/// A new file of words, mapped into memory. The file remains after the value is dropped.
+/// New words, mapped into memory. They are those of a file, which remains after the value is
+/// dropped, or [without a file](SharedMap::private).
 ///
 /// ```
 /// use mainspring_sys::shared_map::SharedMap;
@@ -122,7 +123,8 @@ impl SharedMap {
     ///
     /// # Errors
     ///
-    /// Errors of mmap(2) and dup3(2). The child then still has the words of its parent.
+    /// Errors of mmap(2), after which the child must not use the words, and of dup3(2), after which
+    /// other processes cannot find them.
     pub fn after_fork(&self) -> io::Result<()> {
         #[cfg(has_memfd)]
         if let Some((old, label)) = &self.unnamed
