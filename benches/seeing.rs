@@ -14,13 +14,14 @@
 //! test. `off again` is a second server of the mode `off`: the error of the method.
 //!
 //! The other operations run in this process: a `call_soon` in batches of a thousand, a `call_soon`
-//! that queues the next one, timers that are due at once, tasks that yield in turn. The modes take
-//! turns. `more` is the difference of the best rounds of the mode and of `off`, and then the median
-//! of the differences round by round.
+//! that queues the next one, timers that are due at once, tasks that yield in turn, sockets that are
+//! always writable. The modes take turns. `more` is the difference of the best rounds of the mode
+//! and of `off`, and then the median of the differences round by round.
 
 mod raw;
 mod support;
 
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fs, process};
@@ -75,8 +76,13 @@ fn run_bench(options: &Options) {
     heading.extend(["measure: more", "ring: more", "black box: more"]);
     let mut table = Table::new(&heading);
     type Work = fn(usize, u64) -> f64;
-    let works: [(&str, Work); 4] =
-        [("batch", batch), ("chain", chain), ("timers", timers), ("tasks", tasks)];
+    let works: [(&str, Work); 5] = [
+        ("batch", batch),
+        ("chain", chain),
+        ("timers", timers),
+        ("tasks", tasks),
+        ("events", events),
+    ];
     let amount = if options.effort == Effort::Smoke { 1000 } else { 500_000 };
     for (name, work) in works {
         options.progress(name);
@@ -213,4 +219,18 @@ fn tasks(mode: usize, count: u64) -> f64 {
         .detach();
     }
     per_unit(&mut el, count, |el| el.run().expect("the selector works"))
+}
+
+fn events(mode: usize, count: u64) -> f64 {
+    const SOCKETS: u64 = 100;
+    let mut el = new_loop(mode, 0u64);
+    for _ in 0..SOCKETS {
+        let socket = UnixDatagram::unbound().expect("there are descriptors");
+        el.add_writer(socket, |_, ran, _| Ok(*ran += 1)).expect("the selector takes sockets");
+    }
+    per_unit(&mut el, count, |el| {
+        for _ in 0..count / SOCKETS {
+            el.tick(None).expect("the selector works");
+        }
+    })
 }
