@@ -15,7 +15,7 @@ pub enum FlagKind {
     /// the previous call of [`diagnose`](crate::LoopHandle::diagnose) count, so each is flagged
     /// once.
     LongCallback,
-    /// A task or a closure queues itself again in each tick, without external events.
+    /// A task, a closure or a timer runs itself again in each tick, without external events.
     BusyLoop,
     /// A descriptor is ready in each tick, and its callback never reads its input. Not detected for
     /// datagrams and for Unix listeners: their waiting input cannot be counted.

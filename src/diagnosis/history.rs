@@ -1,8 +1,8 @@
 //! The data that a diagnosis compares with previous calls.
 //!
 //! From the first diagnosis on, every 64th tick takes a sample: which tasks and closures are queued
-//! before the selector is called. In the tick after it, each call of a sampled descriptor's
-//! callback is checked: is the descriptor as ready as before?
+//! before the selector is called. This tick or the next one is checked: which timers and tasks run,
+//! and is each sampled descriptor as ready after a call of its callback as before?
 
 use std::collections::HashMap;
 use std::os::fd::RawFd;
@@ -34,11 +34,12 @@ const GROWTH: usize = 100;
 const DELAYS: u32 = 100;
 const LEAST_ARMED: Duration = Duration::from_secs(1);
 
-/// A task or a queued closure. A closure is queued under another key each time.
+/// A task, a queued closure or a timer. A closure has another key each time it is queued or armed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Queued {
+pub(crate) enum Spinner {
     Task(Key),
     Closure(&'static Location<'static>),
+    Timer(&'static Location<'static>),
 }
 
 /// A descriptor that a callback watches in the mode level.
@@ -69,7 +70,11 @@ impl Descriptor {
 pub(crate) struct History {
     samples: u32,
     /// Tasks and closures that all samples have found.
-    queued: Vec<Queued>,
+    queued: Vec<Spinner>,
+    checked_ticks: u32,
+    /// Timers and tasks that have run in the tick that is checked, and in all of them.
+    running: Vec<Spinner>,
+    ran: Vec<Spinner>,
     descriptors: Vec<Descriptor>,
     /// Time and numbers at the last call.
     pub(crate) began: Option<Numbers>,
@@ -88,7 +93,7 @@ pub(crate) struct Numbers {
     /// The loop's time.
     pub(crate) now: Duration,
     pub(crate) ticks: u64,
-    /// Events, messages, signals and timers.
+    /// Events, messages and signals.
     pub(crate) from_outside: u64,
     /// Turns on the tape that have ended.
     pub(crate) turns: u64,
@@ -105,13 +110,22 @@ struct Growth {
 
 impl History {
     /// Takes a sample, before the selector is called.
-    pub(crate) fn sample(&mut self, queued: impl Iterator<Item = Queued>) {
-        let queued: Vec<Queued> = queued.take(MAX_SAMPLED).collect();
-        match self.samples {
-            0 => self.queued = queued,
-            _ => self.queued.retain(|known| queued.contains(known)),
+    pub(crate) fn sample(&mut self, queued: impl Iterator<Item = Spinner>) {
+        let queued = queued.take(MAX_SAMPLED).collect();
+        keep_common(&mut self.queued, queued, &mut self.samples);
+    }
+
+    /// Notes that a timer or a task runs in the tick that is checked.
+    pub(crate) fn note_run(&mut self, spinner: Spinner) {
+        if self.running.len() < MAX_SAMPLED {
+            self.running.push(spinner);
         }
-        self.samples += 1;
+    }
+
+    /// Ends the tick that is checked.
+    pub(crate) fn end_tick(&mut self) {
+        let running = std::mem::take(&mut self.running);
+        keep_common(&mut self.ran, running, &mut self.checked_ticks);
     }
 
     /// Returns the amount of unread input before a call of the callback `key`, if it is sampled and
@@ -139,18 +153,19 @@ impl History {
     pub(crate) fn begin(&mut self, now: Numbers, mut descriptors: Vec<Descriptor>) {
         descriptors.sort_by_key(|descriptor| std::cmp::Reverse(descriptor.runs));
         descriptors.truncate(MAX_SAMPLED);
-        (self.samples, self.began) = (0, Some(now));
-        (self.queued, self.descriptors) = (Vec::new(), descriptors);
+        (self.samples, self.checked_ticks, self.began) = (0, 0, Some(now));
+        self.descriptors = descriptors;
     }
 
-    /// Returns the tasks and closures that were queued in each sample, if the ticks were short and
-    /// next to nothing came from outside.
-    pub(crate) fn busy(&self, now: Numbers) -> &[Queued] {
-        let Some(before) = self.began.filter(|_| self.is_sampled()) else { return &[] };
+    /// Returns the tasks and closures that were queued in each sample, and then the timers and tasks
+    /// that ran in each checked tick, if the ticks were short and next to nothing came from outside.
+    pub(crate) fn busy(&self, now: Numbers) -> [&[Spinner]; 2] {
+        let Some(before) = self.began else { return [&[]; 2] };
         let ticks = now.ticks.saturating_sub(before.ticks).max(1);
         let tick = now.now.saturating_sub(before.now) / u32::try_from(ticks).unwrap_or(u32::MAX);
-        let is_spinning = now.from_outside - before.from_outside < ticks / 10;
-        if is_spinning && tick < IDLE_TICK { &self.queued } else { &[] }
+        let is_spinning = now.from_outside - before.from_outside < ticks / 10 && tick < IDLE_TICK;
+        let found = |list, samples| if is_spinning && samples >= ENOUGH { list } else { &[][..] };
+        [found(&self.queued, self.samples), found(&self.ran, self.checked_ticks)]
     }
 
     /// Returns the descriptors that stay ready although their callbacks run. `runs` returns the
@@ -230,6 +245,15 @@ impl History {
     }
 }
 
+/// Keeps what the lists of all samples have in common.
+fn keep_common(common: &mut Vec<Spinner>, sample: Vec<Spinner>, samples: &mut u32) {
+    match *samples {
+        0 => *common = sample,
+        _ => common.retain(|known| sample.contains(known)),
+    }
+    *samples += 1;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,9 +265,18 @@ mod tests {
         let busy = |samples, from_outside, time: Duration| {
             let mut history = History::default();
             history.begin(numbers(0, Duration::ZERO, 0), Vec::new());
-            let task = Queued::Task(Key::INBOX);
+            let task = Spinner::Task(Key::INBOX);
             (0..samples).for_each(|_| history.sample([task].into_iter()));
-            !history.busy(numbers(TICKS, time, from_outside)).is_empty()
+            let queued = history.busy(numbers(TICKS, time, from_outside));
+            let mut history = History::default();
+            history.begin(numbers(0, Duration::ZERO, 0), Vec::new());
+            for _ in 0..samples {
+                history.note_run(task);
+                history.end_tick();
+            }
+            let ran = history.busy(numbers(TICKS, time, from_outside));
+            assert_eq!([queued[0], queued[1]], [ran[1], ran[0]]);
+            !queued[0].is_empty()
         };
         let (short, ns) = (1000 * IDLE_TICK, Duration::from_nanos(TICKS));
         assert!(busy(ENOUGH, TICKS / 10 - 1, short - ns));

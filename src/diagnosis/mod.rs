@@ -14,5 +14,5 @@ mod long_calls;
 
 pub(crate) use self::clock_cost::clock_cost;
 pub use self::flag::{Diagnosis, Flag, FlagKind};
-pub(crate) use self::history::{Descriptor, History, Numbers, Queued, TICKS_PER_SAMPLE};
+pub(crate) use self::history::{Descriptor, History, Numbers, Spinner, TICKS_PER_SAMPLE};
 pub(crate) use self::long_calls::{long_calls_of_durations, long_calls_of_tape};

@@ -1,6 +1,7 @@
 //! The diagnosis of a loop: data from its tables, compared with previous calls.
 
 use std::os::fd::RawFd;
+use std::panic::Location;
 use std::time::Duration;
 
 use mainspring_sys::Readiness;
@@ -12,7 +13,7 @@ use super::snapshot;
 use super::source::Source;
 use super::{EventLoop, LoopHandle};
 use crate::diagnosis::{
-    Descriptor, Diagnosis, Flag, FlagKind, History, Numbers, Queued, TICKS_PER_SAMPLE, clock_cost,
+    Descriptor, Diagnosis, Flag, FlagKind, History, Numbers, Spinner, TICKS_PER_SAMPLE, clock_cost,
     long_calls_of_durations, long_calls_of_tape,
 };
 use crate::handle::Key;
@@ -30,7 +31,7 @@ impl<S> LoopHandle<S> {
     ///
     /// It covers the time since the previous call, so call it from a [timer of a minute or
     /// so](crate::guide::debugging_a_stuck_daemon#signs-before-it-hangs). From the first call on,
-    /// every 64th tick samples the queued callbacks and up to 16 descriptors; before it, nothing is
+    /// every 64th tick samples what is queued and up to 16 descriptors; before it, nothing is
     /// done. A call scans all registrations, with a system call for each listener and each paused
     /// reader, and the turns of the tape since the previous call, at most the last 16,384.
     ///
@@ -95,11 +96,11 @@ impl<S> LoopHandle<S> {
         let Some(history) = history.as_mut() else { return };
         if core.tick().is_multiple_of(TICKS_PER_SAMPLE) {
             let ready = core.agenda.ready.borrow();
-            let tasks = ready.keys().filter(|key| key.is_task_layer()).map(Queued::Task);
+            let tasks = ready.keys().filter(|key| key.is_task_layer()).map(Spinner::Task);
             let soon = self.shared.soon.borrow();
-            let closures = soon.iter().map(|(_, location)| Queued::Closure(location));
+            let closures = soon.iter().map(|(_, location)| Spinner::Closure(location));
             history.sample(tasks.chain(closures));
-            // The next tick checks its calls.
+            // The next tick is checked; this one, if it has other instruments.
             core.is_sampling.set(true);
             core.is_instrumented.set(true);
         }
@@ -108,7 +109,7 @@ impl<S> LoopHandle<S> {
     fn numbers(&self) -> Numbers {
         let page = &self.core().page;
         // A wakeup by another thread, or by a signal, is an event of the selector.
-        let from_outside = page.events() + page.messages() + page.timers_run();
+        let from_outside = page.events() + page.messages();
         let now = Duration::from_nanos(self.core().timeline.now_nanos());
         // The last turn has not ended.
         let turns = self.core().tape.get().map_or(0, |tape| tape.count().saturating_sub(1));
@@ -135,16 +136,18 @@ impl<S> LoopHandle<S> {
     }
 
     fn diagnose_spinning(&self, history: &History, now: Numbers, found: &mut Diagnosis) {
-        for busy in history.busy(now) {
-            let place = match busy {
-                Queued::Closure(location) => {
-                    Some(format!("callback {}:{}", location.file(), location.line()))
-                }
-                Queued::Task(key) => self.place_of(*key),
+        let [queued, ran] = history.busy(now);
+        let ran = ran.iter().filter(|spinner| !queued.contains(spinner));
+        let queued = queued.iter().map(|it| (it, "queued before each call of the selector"));
+        for (spinner, what) in queued.chain(ran.map(|it| (it, "runs in each tick"))) {
+            let place = match spinner {
+                Spinner::Closure(line) => Some(format!("callback {}:{}", line.file(), line.line())),
+                Spinner::Timer(line) => Some(format!("timer {}:{}", line.file(), line.line())),
+                Spinner::Task(key) => self.place_of(*key),
             };
             let Some(place) = place else { continue };
-            let figures = "queued before each call of the selector, while nothing else happens";
-            found.flags.push(Flag::new(FlagKind::BusyLoop, Some(place), figures.into()));
+            let figures = format!("{what}, while nothing else happens");
+            found.flags.push(Flag::new(FlagKind::BusyLoop, Some(place), figures));
         }
         let runs =
             |key| self.shared.callbacks.borrow_mut().get(key).map(|entry| runs_of(&entry.callback));
@@ -264,7 +267,27 @@ impl<S> LoopHandle<S> {
 }
 
 impl<S> EventLoop<S> {
-    /// Runs the callback of a ready key in a tick that checks calls.
+    /// Notes that the timer or the task of a ready key runs in a tick that is checked.
+    pub(super) fn note_sampled(&mut self, key: Key) {
+        let spinner = match key.is_task_layer() {
+            true => Some(Spinner::Task(key)),
+            false => self.timer_line(key).map(Spinner::Timer),
+        };
+        if let Some(spinner) = spinner
+            && let Some(history) = self.core.history.borrow_mut().as_mut()
+        {
+            history.note_run(spinner);
+        }
+    }
+
+    /// Returns the line that has armed the timer `key`.
+    fn timer_line(&self, key: Key) -> Option<&'static Location<'static>> {
+        let mut callbacks = self.handle.shared.callbacks.borrow_mut();
+        let entry = callbacks.get(key)?;
+        matches!(entry.source, Source::Timer(_) | Source::Interval(_)).then_some(entry.location)
+    }
+
+    /// Runs the callback of a ready key in a tick that is checked.
     pub(super) fn dispatch_sampled(&mut self, ready: Ready, time: Option<u64>) -> bool {
         let core = self.core.clone();
         let before =
@@ -278,10 +301,13 @@ impl<S> EventLoop<S> {
         ran
     }
 
-    /// Ends a tick that checks calls.
+    /// Ends a tick that is checked.
     pub(super) fn end_sampling(&self) {
         let core = &self.core;
         if core.is_sampling.take() {
+            if let Some(history) = core.history.borrow_mut().as_mut() {
+                history.end_tick();
+            }
             core.is_instrumented.set(core.is_timed.get() || core.settings.await_lines);
         }
     }

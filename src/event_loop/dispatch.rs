@@ -69,10 +69,13 @@ impl<S> EventLoop<S> {
     }
 
     fn dispatch_sampled_or_traced(&mut self, ready: Ready, time: Option<u64>) -> bool {
-        if self.core.is_sampling.get() && ready.key.is_callback() {
-            return self.dispatch_sampled(ready, time);
-        }
         let is_task = ready.key.is_task_layer() && ready.key != Key::INBOX;
+        if self.core.is_sampling.get() && (is_task || ready.key.is_callback()) {
+            self.note_sampled(ready.key);
+            if !is_task {
+                return self.dispatch_sampled(ready, time);
+            }
+        }
         if !is_task || !self.core.settings.await_lines {
             return self.dispatch_apart(ready, time);
         }

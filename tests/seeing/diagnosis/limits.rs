@@ -18,6 +18,7 @@ use crate::support::{on_every_selector, simulated, simulated_builder};
 
 const MS: Duration = Duration::from_millis(1);
 const US: Duration = Duration::from_micros(1);
+const NS: Duration = Duration::from_nanos(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Runs callbacks of one place with these durations, while timers of another place are due. Returns
@@ -145,31 +146,63 @@ fn send_again(remote: Remote) {
     remote.call_soon(move |_, ()| send_again(next)).unwrap();
 }
 
-/// Runs itself again as a timer that is due.
-fn arm_again(el: &LoopHandle, (): &mut ()) {
-    el.call_later(Duration::ZERO, arm_again);
+#[test]
+fn e8_what_runs_next_to_messages_is_not_flagged() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        assert!(el.diagnose().is_healthy());
+        el.spawn(async {
+            loop {
+                yield_now().await;
+            }
+        })
+        .detach();
+        el.call_every(NS, |_, ()| {}).unwrap();
+        send_again(el.remote());
+        ticks(&mut el, 2000);
+        assert_eq!(kinds(&el.diagnose()), []);
+    });
+}
+
+/// A loop of one timer, which is armed again by each run after `delay`, with work of `work`.
+fn timer_loop(kind: SelectorKind, delay: Duration, work: Duration) -> Vec<FlagKind> {
+    fn arm(el: &LoopHandle, clock: SimClock, delay: Duration, work: Duration) {
+        el.call_later(delay, move |el, ()| {
+            clock.advance(work);
+            arm(el, clock, delay, work);
+        });
+    }
+    let (mut el, clock) = simulated(kind, ());
+    assert!(el.diagnose().is_healthy());
+    arm(&el, clock, delay, work);
+    for _ in 0..2000 {
+        el.tick(None).unwrap();
+    }
+    kinds(&el.diagnose())
 }
 
 #[test]
-fn e8_a_task_next_to_timers_or_messages_is_not_flagged() {
+fn e8_a_timer_is_busy_at_its_limits_and_not_beyond() {
     on_every_selector(|kind| {
-        for sends in [false, true] {
-            let (mut el, _clock) = simulated(kind, ());
-            assert!(el.diagnose().is_healthy());
-            el.spawn(async {
-                loop {
-                    yield_now().await;
-                }
-            })
-            .detach();
-            if sends {
-                send_again(el.remote())
-            } else {
-                arm_again(&el, &mut ())
+        assert_eq!(timer_loop(kind, Duration::ZERO, 49 * US), [FlagKind::BusyLoop]);
+        assert_eq!(timer_loop(kind, Duration::ZERO, 51 * US), [], "it works");
+        assert_eq!(timer_loop(kind, MS, Duration::ZERO), [], "it waits");
+    });
+}
+
+/// A timer that is due in most ticks, but not in all.
+#[test]
+fn e8_a_timer_that_is_not_due_in_each_tick_is_not_flagged() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        assert!(el.diagnose().is_healthy());
+        for tick in 0..2000 {
+            if (tick + 10) % 640 > 20 {
+                el.call_later(Duration::ZERO, |_, ()| {});
             }
-            ticks(&mut el, 2000);
-            assert_eq!(kinds(&el.diagnose()), []);
+            ticks(&mut el, 1);
         }
+        assert_eq!(kinds(&el.diagnose()), []);
     });
 }
 

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, FlagKind, LoopHandle, SelectorKind, TriggerMode, yield_now};
+use mainspring::{EventLoop, FlagKind, LoopHandle, SelectorKind, TriggerMode, sleep, yield_now};
 use mainspring_sys::socket::AcceptQueue;
 
 use super::{is_only, kinds, ticks};
@@ -60,6 +60,44 @@ fn e8_a_closure_that_queues_itself_is_found() {
         ticks(&mut el, 2000);
         let diagnosis = el.diagnose();
         assert!(is_only(&diagnosis, FlagKind::BusyLoop, file!(), line), "{diagnosis}");
+    });
+}
+
+fn arm_again(el: &LoopHandle, (): &mut ()) {
+    el.call_later(Duration::ZERO, arm_again);
+}
+
+#[test]
+fn e8_a_timer_that_is_always_due_is_found() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = diagnosed(kind);
+        arm_again(&el, &mut ());
+        let line = line!() - 8;
+        ticks(&mut el, 2000);
+        let diagnosis = el.diagnose();
+        assert!(is_only(&diagnosis, FlagKind::BusyLoop, file!(), line), "{diagnosis}");
+        assert!(diagnosis.flags()[0].place().unwrap().starts_with("timer "));
+    });
+}
+
+#[test]
+fn e8_a_task_that_does_not_really_sleep_is_found() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = diagnosed(kind);
+        let line = line!() + 1;
+        el.spawn(async {
+            loop {
+                sleep(Duration::from_nanos(1)).await;
+            }
+        })
+        .detach();
+        for _ in 0..2000 {
+            clock.advance(Duration::from_nanos(1));
+            el.tick(None).unwrap();
+        }
+        let diagnosis = el.diagnose();
+        assert!(is_only(&diagnosis, FlagKind::BusyLoop, file!(), line), "{diagnosis}");
+        assert_eq!(diagnosis.flags()[0].figures(), "runs in each tick, while nothing else happens");
     });
 }
 
