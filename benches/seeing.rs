@@ -14,9 +14,9 @@
 //! test. `off again` is a second server of the mode `off`: the error of the method.
 //!
 //! The other operations run in this process: a `call_soon` in batches of a thousand, a `call_soon`
-//! that queues the next one, timers that are due at once, tasks that yield in turn, sockets that are
-//! always writable. The modes take turns. `more` is the difference of the best rounds of the mode
-//! and of `off`, and then the median of the differences round by round.
+//! that queues the next one, timers that are due at once, tasks that yield in turn, and sockets
+//! that are always writable. The modes take turns. `more` is the difference of the best rounds of
+//! the mode and of `off`, and then the median of the differences round by round.
 
 mod raw;
 mod support;
@@ -226,7 +226,11 @@ fn events(mode: usize, count: u64) -> f64 {
     let mut el = new_loop(mode, 0u64);
     for _ in 0..SOCKETS {
         let socket = UnixDatagram::unbound().expect("there are descriptors");
-        el.add_writer(socket, |_, ran, _| Ok(*ran += 1)).expect("the selector takes sockets");
+        let on_ready = |_: &_, ran: &mut u64, _: &mut _| {
+            *ran += 1;
+            Ok(())
+        };
+        el.add_writer(socket, on_ready).expect("the selector takes sockets");
     }
     per_unit(&mut el, count, |el| {
         for _ in 0..count / SOCKETS {

@@ -157,8 +157,9 @@ impl History {
         self.descriptors = descriptors;
     }
 
-    /// Returns the tasks and closures that were queued in each sample, and then the timers and tasks
-    /// that ran in each checked tick, if the ticks were short and next to nothing came from outside.
+    /// Returns the tasks and closures that were queued in each sample, and then the timers and
+    /// tasks that ran in each checked tick, if the ticks were short and next to nothing came from
+    /// outside.
     pub(crate) fn busy(&self, now: Numbers) -> [&[Spinner]; 2] {
         let Some(before) = self.began else { return [&[]; 2] };
         let ticks = now.ticks.saturating_sub(before.ticks).max(1);
