@@ -13,6 +13,7 @@ use std::ops::Deref;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::process;
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::atomic::AtomicU64;
@@ -123,8 +124,13 @@ impl SharedMap {
     ///
     /// # Errors
     ///
-    /// Errors of mmap(2), after which the child must not use the words, and of dup3(2), after which
-    /// other processes cannot find them.
+    /// Errors of mmap(2), after which the child still has the words of its parent, and of dup3(2),
+    /// after which other processes cannot find the new ones.
+    ///
+    /// # Aborts
+    ///
+    /// Aborts if a kernel without memory has removed the words and maps no others. A failed
+    /// `MAP_FIXED` may do so (mmap(3p)), and references to the words may exist.
     pub fn after_fork(&self) -> io::Result<()> {
         #[cfg(has_memfd)]
         if let Some((old, label)) = &self.unnamed
@@ -138,9 +144,20 @@ impl SharedMap {
 
     /// Maps other words at the same address.
     fn remap(&self, file: Option<&File>) -> io::Result<()> {
-        map_at(self.words.as_ptr(), self.len, file, libc::MAP_FIXED)?;
-        self.touch();
-        Ok(())
+        let mapped = map_at(self.words.as_ptr(), self.len, file, libc::MAP_FIXED);
+        if mapped.is_err() && !self.is_mapped() {
+            process::abort();
+        }
+        mapped.map(|_| self.touch())
+    }
+
+    /// Returns true if the range of the words is still mapped.
+    fn is_mapped(&self) -> bool {
+        // SAFETY: the call only looks the range up: Linux has nothing to flush for MS_ASYNC, and
+        // other systems flush a file that is in memory anyway.
+        let looked_up =
+            unsafe { libc::msync(self.words.as_ptr().cast(), self.len * 8, libc::MS_ASYNC) };
+        check(looked_up).is_ok()
     }
 
     fn map(file: Option<&File>, words: usize) -> io::Result<SharedMap> {
@@ -261,7 +278,6 @@ impl Drop for SharedMap {
 mod tests {
     use std::fs;
     use std::os::unix::fs::MetadataExt;
-    use std::process;
 
     use super::*;
 
@@ -314,6 +330,17 @@ mod tests {
             map.iter().for_each(|word| word.store(1, Relaxed));
             assert!(faults() - before < 32, "{} faults", faults() - before);
         }
+    }
+
+    #[test]
+    fn a_range_that_is_not_mapped_is_known() {
+        let mut map = SharedMap::private(PAGE_WORDS).unwrap();
+        assert!(map.is_mapped());
+        // Systems map nothing here unless a program requests it.
+        let unmapped = NonNull::new(ptr::without_provenance_mut(1 << 16)).unwrap();
+        let mapped = std::mem::replace(&mut map.words, unmapped);
+        assert!(!map.is_mapped());
+        map.words = mapped;
     }
 
     #[test]
