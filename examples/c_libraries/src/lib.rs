@@ -1,4 +1,5 @@
-//! Clients of C libraries on this loop: [`libpq`] for tasks, and [`hiredis`] with callbacks.
+//! Clients of C libraries on this loop: `libpq` for tasks, and `hiredis` with callbacks. The module
+//! of a library that is not installed is missing.
 //!
 //! Each is safe code on top of a module of `c_libraries_sys`. libcurl is the package
 //! `examples/curl_multi`.
