@@ -110,7 +110,7 @@ pub(crate) struct LoopCore {
     /// Data of the last diagnosis; `None` before the first one.
     pub(crate) history: RefCell<Option<History>>,
     /// True if an event found no callback: the next events are checked for unknown keys.
-    saw_unknown_key: Cell<bool>,
+    pub(super) saw_unknown_key: Cell<bool>,
     /// True if an interest changed since the last batch ended: queued events are checked again
     /// before they run.
     pub(crate) interest_changed: Cell<bool>,
@@ -294,12 +294,6 @@ impl LoopCore {
     /// Closes the kernel objects of the selector. poll(2), which has none, takes its place.
     pub(crate) fn close_selector(&self) {
         *self.watchers.borrow_mut().selector() = AnySelector::Other(Box::new(Poll::new()));
-    }
-
-    /// Rebuilds the kernel's table from the registrations of the loop.
-    pub(crate) fn rebuild(&self) -> Result<()> {
-        let ready = &mut self.agenda.ready.borrow_mut();
-        self.watchers.borrow_mut().rebuild(ready).map_err(Error::Select)
     }
 
     /// Returns the readiness for a queued callback, or `None` if the callback must not run: its

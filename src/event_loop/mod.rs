@@ -74,6 +74,7 @@ mod name_map;
 mod names;
 mod poll_fd;
 pub(crate) mod read_buffer;
+mod rebuild;
 mod recording;
 mod registry;
 mod remote;

@@ -9,6 +9,7 @@ use super::EventLoop;
 use super::clock_timers::CLOCK_WAKEUPS;
 use super::loop_core::{CHILDREN, INBOX, SIGNALS};
 use super::loop_handle::Shared;
+use super::rebuild::REBUILD;
 use super::source::Hook;
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -188,17 +189,20 @@ impl<S> EventLoop<S> {
         Ok(())
     }
 
-    /// Returns true if the selector reported a key that no callback owns.
+    /// Returns true if the selector reported a key that no callback owns, or if the kernel's table
+    /// is incomplete.
     ///
     /// A single miss is harmless: an earlier callback of the batch has removed the owner. A
     /// repeated one means that the kernel still holds a registration that the loop does not have.
     #[cold]
     fn has_unknown_keys(&self) -> bool {
         let Shared { callbacks, tasks, .. } = &*self.handle.shared;
-        Watchers::has_unknown_keys(&self.events, |key| match key.is_task_layer() {
-            true => tasks.is_watching(key),
-            false => callbacks.borrow_mut().get(key).is_some(),
-        })
+        let is_incomplete = self.core.agenda.is_wakeup_pending(REBUILD);
+        is_incomplete
+            || Watchers::has_unknown_keys(&self.events, |key| match key.is_task_layer() {
+                true => tasks.is_watching(key),
+                false => callbacks.borrow_mut().get(key).is_some(),
+            })
     }
 
     /// Feeds the handlers of pending signals, then the callbacks of processes that have ended, then

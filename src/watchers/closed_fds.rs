@@ -28,6 +28,9 @@ impl Watchers {
     /// re-arm a oneshot.) Kernels that keep closed fds have already reported it.
     pub(super) fn was_reused(&mut self, index: u32, ready: &mut ReadyDeque) -> bool {
         let WatcherEntry { fd, token, registered, mode, unregistered, .. } = *self.entry(index);
+        if self.is_incomplete {
+            return false; // A rebuild finds it.
+        }
         if !registered.is_empty() {
             let is_new = self.selector.register(fd, token, registered, mode).is_ok();
             if is_new {

@@ -8,7 +8,8 @@
 //!   the token of its entry. A token with an old generation reaches no callback.
 //! * A borrowed fd number may come to refer to another file. A new interest then applies to the new
 //!   file, and late events of the old file reach no callback.
-//! * An error of the selector leaves the table as it was.
+//! * An error of the selector leaves the table as it was. Only a [rebuild](rebuild) that failed
+//!   halfway leaves a kernel object that lacks registrations.
 //! * Memory is given back after a peak, see [`free_list`](crate::arena::free_list). An entry takes
 //!   about 130 bytes, and each number up to the highest watched fd takes 4.
 
@@ -33,6 +34,7 @@ mod closed_fds;
 mod entry;
 mod fd_index;
 mod fd_ownership;
+mod rebuild;
 
 /// First slot of the tokens that the loop uses for its own wakeups.
 const FIRST_INTERNAL: u32 = u32::MAX - 15;
@@ -59,6 +61,8 @@ pub(crate) struct Watchers {
     /// changes until [`rebuild`](Watchers::rebuild), because the kernel object is shared with the
     /// parent.
     process: Process,
+    /// True if the kernel lacks registrations of the table: a rebuild failed halfway.
+    is_incomplete: bool,
 }
 
 /// Result of [`Watchers::feed`], besides the callbacks that it queued.
@@ -72,8 +76,9 @@ pub(crate) struct FeedResult {
 
 impl Watchers {
     pub(crate) fn new(selector: AnySelector) -> Watchers {
-        let (entries, fd_index, internal) = Default::default();
-        Watchers { selector, entries, fd_index, internal, process: Process::current() }
+        let (entries, fd_index, internal, is_incomplete) = Default::default();
+        let process = Process::current();
+        Watchers { selector, entries, fd_index, internal, process, is_incomplete }
     }
 
     #[inline]
@@ -187,10 +192,10 @@ impl Watchers {
     /// Brings the kernel in line with the entry. With `rearm` it calls the kernel even if nothing
     /// changed.
     fn sync_kernel(&mut self, index: u32, rearm: bool) -> io::Result<()> {
-        let Watchers { selector, entries, process, .. } = self;
+        let Watchers { selector, entries, process, is_incomplete, .. } = self;
         let entry = entries.at_mut(index).expect("the entry is in use");
         let (wanted, token) = (entry.wanted(), entry.best_token(index));
-        if !process.is_current() {
+        if *is_incomplete || !process.is_current() {
             (entry.registered, entry.token) = (wanted, token);
             return Ok(());
         }
@@ -372,28 +377,5 @@ impl Watchers {
             EventTarget::Callback(key) => token.slot() < FIRST_INTERNAL && !known(key),
             EventTarget::Entry { .. } => false, // `feed` has checked these.
         })
-    }
-
-    /// Replaces the kernel object by a new one with the registrations of the table.
-    ///
-    /// epoll registers the open file, not its number. If an fd is closed behind the loop's back
-    /// while a copy of it lives on (dup(2), a child), its events keep coming, and no number is left
-    /// for `EPOLL_CTL_DEL`: epoll(7), "Questions and answers", 6. Only a new kernel object ends
-    /// them.
-    pub(crate) fn rebuild(&mut self, ready: &mut ReadyDeque) -> io::Result<()> {
-        self.selector.reset()?;
-        self.process = Process::current();
-        for (fd, token, mode) in &self.internal {
-            self.selector.register(*fd, *token, Interest::READABLE, *mode)?;
-        }
-        for entry in self.entries.iter_mut() {
-            if !entry.registered.is_empty() {
-                let WatcherEntry { fd, token, registered, mode, .. } = *entry;
-                if self.selector.register(fd, token, registered, mode).is_err() {
-                    entry.report_closed(ready);
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -4,6 +4,7 @@ mod blocking_flag;
 mod custom_selector;
 mod edge_triggered;
 mod errors;
+mod failed_rebuild;
 mod forgotten_io;
 mod interest;
 mod io;
