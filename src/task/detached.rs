@@ -1,7 +1,6 @@
 //! [`DetachedOutput`]: output types of tasks that can be detached without hiding a failure.
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
@@ -91,12 +90,6 @@ no_failure! { i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize }
 impl<T: DetachedOutput> DetachedOutput for Option<T> {
     fn into_result(self) -> MaybeFailure<()> {
         self.map_or(Ok(()), T::into_result)
-    }
-}
-
-impl DetachedOutput for Infallible {
-    fn into_result(self) -> MaybeFailure<()> {
-        match self {}
     }
 }
 
