@@ -82,8 +82,7 @@ fn cost_and_rate(options: &Options, cell: &[usize]) -> (Pairs, Pairs) {
         rates.push(requests as f64 / seconds);
         cost
     });
-    let rates = rates.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
-    (cost, Pairs(rates))
+    (cost, Pairs(rates.as_chunks().0.to_vec()))
 }
 
 const STRACE: &[&str] = &["strace", "-f", "-c", "-U", "calls,name"];

@@ -9,9 +9,10 @@ fn start_one_of(
     name: String,
     body: Box<dyn FnOnce() + Send>,
 ) -> io::Result<()> {
-    let one_less = |left: usize| left.checked_sub(1);
-    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
-        .map_err(|_| io::Error::from(io::ErrorKind::WouldBlock))?;
+    if left.load(Ordering::SeqCst) == 0 {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    left.fetch_sub(1, Ordering::SeqCst);
     start_thread(name, body)
 }
 

@@ -78,8 +78,8 @@ impl Tape {
     /// Returns the tape in these bytes, the first of which was read at `now`. `head` is the number
     /// of records after the last byte was read.
     fn of_bytes(bytes: &[u8], now: u64, head: Option<u64>) -> io::Result<Tape> {
-        let words = bytes.chunks_exact(8).map(|word| word.try_into().expect("eight bytes"));
-        let words: Vec<AtomicU64> = words.map(u64::from_ne_bytes).map(AtomicU64::new).collect();
+        let words = bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word));
+        let words: Vec<AtomicU64> = words.map(AtomicU64::new).collect();
         Tape::of_words(&words, u64::MAX, now, head).ok_or_else(|| refusal(bytes))
     }
 }

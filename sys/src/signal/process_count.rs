@@ -22,9 +22,16 @@ impl ProcessCount {
 
     pub(super) fn increment(&self) {
         let process = Process::current().number();
-        let _ = self.0.fetch_update(SeqCst, SeqCst, |word| {
-            Some(word_of(process, count_of(process, word).saturating_add(1)))
-        });
+        let mut word = self.0.load(SeqCst);
+        // `fetch_update` has a new name in later versions of Rust.
+        while let Err(changed) = self.0.compare_exchange_weak(
+            word,
+            word_of(process, count_of(process, word).saturating_add(1)),
+            SeqCst,
+            SeqCst,
+        ) {
+            word = changed;
+        }
     }
 
     /// Undoes an [`increment`](ProcessCount::increment) of this process.

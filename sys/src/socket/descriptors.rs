@@ -111,8 +111,8 @@ fn put_message(
     numbers: impl ExactSizeIterator<Item = RawFd>,
 ) -> usize {
     let (payload, room) = put_header(&mut control.0, level, kind, numbers.len() * FD);
-    for (place, number) in payload.chunks_exact_mut(FD).zip(numbers) {
-        place.copy_from_slice(&number.to_ne_bytes());
+    for (place, number) in payload.as_chunks_mut::<FD>().0.iter_mut().zip(numbers) {
+        *place = number.to_ne_bytes();
     }
     room
 }
@@ -204,8 +204,8 @@ impl Kind {
 fn for_each_fd(received: &[u8], mut handle: impl FnMut(Kind, RawFd)) {
     for message in Messages(received) {
         let kind = Kind::of(message.level, message.kind);
-        for number in message.payload.chunks_exact(FD) {
-            let number = RawFd::from_ne_bytes(number.try_into().expect("a chunk of this size"));
+        for number in message.payload.as_chunks::<FD>().0 {
+            let number = RawFd::from_ne_bytes(*number);
             if let (Some(kind), 0..) = (kind, number) {
                 handle(kind, number);
             }
