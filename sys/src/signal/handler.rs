@@ -210,10 +210,19 @@ pub(super) fn deliver(number: libc::c_int, sender: Sender) -> bool {
 /// Writes to the wakeup. Returns false if it is full; other errors cannot be reported from here.
 fn write_one(fd: RawFd) -> bool {
     let one = 1u64.to_ne_bytes();
-    // SAFETY: the caller is counted in `active`, so the descriptor stays open, and it is ours to
-    // write to.
-    let written = unsafe { syscall::write_without_cancel(fd, &one) };
-    written >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock
+    loop {
+        // SAFETY: the caller is counted in `active`, so the descriptor stays open, and it is ours
+        // to write to.
+        let written = unsafe { syscall::write_without_cancel(fd, &one) };
+        if written >= 0 {
+            return true;
+        }
+        match io::Error::last_os_error().kind() {
+            // Even a write that does not wait for room may wait for the lock of a pipe: FreeBSD.
+            io::ErrorKind::Interrupted => {}
+            kind => return kind != io::ErrorKind::WouldBlock,
+        }
+    }
 }
 
 /// A set of the signals 1 to 128; no system has more.

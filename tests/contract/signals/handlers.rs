@@ -13,7 +13,7 @@ use mainspring::{Error, EventLoop, Handle, Remote, ReportKind, SelectorKind, Sig
 use rustix::process::{getpid, kill_process};
 
 use crate::support::descriptors::readable;
-use crate::support::process::{alone, alone_as};
+use crate::support::process::{alone, alone_as, alone_with_fault};
 use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
@@ -26,6 +26,24 @@ type Names = Vec<&'static str>;
 
 fn add(el: &mainspring::LoopHandle<Names>, signal: Signal, name: &'static str) -> Handle {
     el.add_signal_handler(signal, move |_, names: &mut Names| names.push(name)).unwrap()
+}
+
+const INTERRUPTED: &str = "signals::handlers::x3_an_interrupted_wakeup_is_repeated";
+
+/// Every second write is interrupted, and so is the wakeup that the installed handler writes.
+#[test]
+fn x3_an_interrupted_wakeup_is_repeated() {
+    alone_with_fault(INTERRUPTED, "write:error=EINTR:when=1+2", || {
+        on_every_selector(|kind| {
+            let (mut el, _clock) = simulated(kind, Names::new());
+            add(&el, Signal::USR1, "usr1");
+            for delivered in 1..5 {
+                Signal::USR1.raise().unwrap();
+                tick(&mut el);
+                assert_eq!(el.state().len(), delivered);
+            }
+        });
+    });
 }
 
 /// Signal handlers run after fds and before timers, by signal number and then by age, and once
