@@ -73,6 +73,9 @@ pub(crate) struct Recording {
     places: RefCell<HashMap<PlaceKey, u16>>,
     /// Number of places in the table.
     placed: Cell<u16>,
+    /// Number of words of the table. A forked child does not read it from the memory, to which its
+    /// parent adds places.
+    places_words: Cell<usize>,
     /// True if the table has no room for further names.
     is_full_of_names: Cell<bool>,
     /// Numbers of places without a name, by address.
@@ -106,6 +109,7 @@ impl Recording {
             is_off: Cell::new(false),
             places: RefCell::default(),
             placed: Cell::new(0),
+            places_words: Cell::new(0),
             is_full_of_names: Cell::new(false),
             cache: Box::new([const { Cell::new((ptr::null(), 0)) }; CACHED]),
             causes: Causes::default(),
@@ -142,10 +146,11 @@ impl Recording {
     fn begin_again(&self) -> io::Result<()> {
         let words = self.words();
         let places = layout::PLACES_START..layout::RING_START;
-        let kept = [layout::PLACES, layout::STARTED, layout::ORIGIN].into_iter().chain(places);
+        let kept = [layout::STARTED, layout::ORIGIN].into_iter().chain(places);
         let kept: Vec<_> = kept.map(|at| (at, words[at].load(Relaxed))).collect();
         self.memory.after_fork()?;
         kept.into_iter().for_each(|(at, word)| words[at].store(word, Relaxed));
+        words[layout::PLACES].store(self.places_words.get() as u64, Relaxed);
         words[layout::EPOCH].store(self.epoch.get(), Relaxed);
         self.head.set(0);
         self.next.set(layout::RING_START);
@@ -329,7 +334,7 @@ impl Recording {
     /// number, or `None` if the table would have more than `limit` words.
     fn add_place(&self, text: &str, limit: usize) -> Option<u16> {
         let words = self.words();
-        let used = words[layout::PLACES].load(Relaxed) as usize;
+        let used = self.places_words.get();
         let len = 1 + text.len().div_ceil(8);
         if used + len > limit {
             return None;
@@ -341,6 +346,7 @@ impl Recording {
             padded[..bytes.len()].copy_from_slice(bytes);
             word.store(u64::from_ne_bytes(padded), Relaxed);
         }
+        self.places_words.set(used + len);
         words[layout::PLACES].store((used + len) as u64, Release);
         self.placed.set(self.placed.get() + 1);
         Some(self.placed.get())

@@ -56,6 +56,7 @@ const TESTS: &[(&str, Test)] = &[
     ("r6_a_child_leaves_the_tape_of_its_parent", r6_tape),
     ("r6_the_ring_of_a_child_begins_again", r6_ring),
     ("r6_the_ring_of_a_child_has_the_times_of_its_loop", r6_times),
+    ("r6_a_parent_that_continues_adds_no_place_to_the_ring_of_a_child", r6_places),
     ("r6_the_ring_of_a_child_is_found_by_the_same_descriptor", r6_found),
     ("r6_a_child_that_cannot_run_leaves_the_tape_of_its_parent", r6_refuses),
     ("e4_a_heartbeat_belongs_to_its_process", e4_heartbeat),
@@ -935,6 +936,26 @@ fn r6_times(kind: SelectorKind) {
         let kinds: Vec<_> = el.diagnose().flags().iter().map(|flag| flag.kind()).collect();
         assert_eq!(kinds, [FlagKind::LongCallback], "the turns of the child are new");
     });
+}
+
+/// The parent runs a callback of a new place before the child begins its ring.
+fn r6_places(kind: SelectorKind) {
+    let mut el = EventLoop::builder().selector(kind).record(Recorder::ring(64)).build().unwrap();
+    let (mut told, mut ran) = UnixStream::pair().unwrap();
+    let child = start_child(|| {
+        told.read_exact(&mut [0]).unwrap();
+        el.after_fork_child().unwrap();
+        let line = line!() + 1;
+        el.call_soon(|_, ()| {});
+        el.run().unwrap();
+        let tape = el.tape().unwrap();
+        let turn = tape.turns().iter().find(|turn| turn.kind == mainspring::TurnKind::Soon);
+        assert_eq!(*turn.unwrap().place, *format!("{}:{line}", file!()));
+    });
+    el.call_soon(|_, ()| {});
+    el.run().unwrap();
+    ran.write_all(&[0]).unwrap();
+    wait_for(child);
 }
 
 /// Other processes find a ring by its descriptor (Linux). The child has its own one under the same
