@@ -18,16 +18,20 @@ impl Tasks {
         }
         task.slot.flags.insert(Flags::CANCELLING);
         let is_running = task.slot.flags.contains(Flags::RUNNING);
+        let is_queued = task.slot.flags.contains(Flags::QUEUED);
         let details = task.details_or_new();
         details.reason = Some(reason);
         details.had_last_poll = is_running;
         let region = details.region.clone();
+        // Without `QUEUED`: if the task has that flag when it is reached, something has woken it,
+        // and it gets a last poll.
+        details.is_queued_to_end = region.is_none() && !is_queued;
+        let must_queue = details.is_queued_to_end;
         drop(slots);
-        match region {
-            Some(region) => region.cancel(),
-            // Without `QUEUED`: if the task has that flag when it is reached, something has woken
-            // it, and it gets a last poll.
-            None => self.core.feed(key),
+        if let Some(region) = region {
+            region.cancel();
+        } else if must_queue {
+            self.core.feed(key);
         }
         true
     }

@@ -213,10 +213,12 @@ impl Tasks {
     /// Returns true if the caller must put the task into the ready deque.
     fn mark_queued(&self, key: Key) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some(task) = slots.get(key) else { return false };
-        let must_queue = !task.slot.flags.intersects(Flags::QUEUED | Flags::DONE);
+        let Some(mut task) = slots.get(key) else { return false };
+        let before = task.slot.flags;
         task.slot.flags.insert(Flags::QUEUED);
-        must_queue
+        // One test for everything unusual keeps a wake short.
+        !before.intersects(Flags::QUEUED | Flags::DONE | Flags::CANCELLING)
+            || !before.intersects(Flags::QUEUED | Flags::DONE) && !task.is_queued_to_end()
     }
 
     #[cold]

@@ -61,7 +61,11 @@ impl Tasks {
         let is_done = task.slot.flags.contains(Flags::DONE);
         let Some(future) = task.slot.content.take_if(|_| !is_done) else { return false };
         self.core.page.count_turn(TurnCounter::Task);
-        let had_last_poll = task.details().is_some_and(|details| details.had_last_poll);
+        let details = task.details();
+        let had_last_poll = details.is_some_and(|details| {
+            details.is_queued_to_end = false;
+            details.had_last_poll
+        });
         let may_end = !was_woken || had_last_poll;
         if !task.slot.flags.contains(Flags::STARTED) || may_end && !task.is_guarded() {
             // Back into the slot: `drop_cancelled` takes it from there.

@@ -210,6 +210,24 @@ fn program() -> impl Strategy<Value = Vec<Op>> {
     vec(op, 1..10)
 }
 
+/// A task that is queued when its group cancels it yields next in a shield.
+#[test]
+fn f3_a_cancelled_task_that_is_queued_keeps_its_place() {
+    let program = [Op::Group(vec![
+        vec![Op::Yield, Op::Fail],
+        vec![Op::Timeout(0, vec![Op::Yield, Op::Spawn(vec![])]), Op::Shield(vec![Op::Yield])],
+    ])];
+    assert_eq!(trace(&program), Twin::run(&program, PROMISES));
+}
+
+/// A task that waits is cancelled and then woken, and yields next in a shield.
+#[test]
+fn f3_a_cancelled_task_that_is_woken_keeps_its_place() {
+    let waiting = vec![Op::Get(0), Op::Spawn(vec![]), Op::Shield(vec![Op::Yield])];
+    let program = [Op::Spawn(waiting), Op::Yield, Op::Yield, Op::Cancel(0), Op::Set(0)];
+    assert_eq!(trace(&program), Twin::run(&program, PROMISES));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -98,6 +98,25 @@ fn f3_wakes_of_this_thread_queue_a_task_once_and_do_not_poll() {
 }
 
 #[test]
+fn f3_a_cancellation_queues_no_task_twice() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        let new: Vec<_> = (0..100).map(|_| Probe::spawn(&el)).collect();
+        new.iter().for_each(|(_, task)| _ = task.cancel("while it is queued"));
+        tick_until_idle(&mut el);
+        assert_eq!(el.metrics().ready_peak(), 100);
+        assert!(new.iter().all(|(probe, _)| probe.polls.get() == 0));
+        let waiting: Vec<_> = (0..100).map(|_| Probe::spawn(&el)).collect();
+        tick_until_idle(&mut el);
+        waiting.iter().for_each(|(_, task)| _ = task.cancel("while it waits"));
+        waiting.iter().for_each(|(probe, _)| probe.waker().wake());
+        tick_until_idle(&mut el);
+        assert_eq!(el.metrics().ready_peak(), 100);
+        assert!(waiting.iter().all(|(probe, _)| probe.polls.get() == 2), "one last poll");
+    });
+}
+
+#[test]
 fn f3_wakes_of_other_threads_queue_a_task_once() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());

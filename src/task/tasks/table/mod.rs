@@ -86,6 +86,8 @@ pub(super) struct Details {
     pub(super) reason: Option<CancelReason>,
     /// True if the task was cancelled during a poll: that poll was its last one.
     pub(super) had_last_poll: bool,
+    /// True if the key is in the ready deque because of the cancellation.
+    pub(super) is_queued_to_end: bool,
     /// Done-callbacks to queue when the task is done.
     pub(super) callbacks: Vec<DoneCallback>,
     /// Number of done-callbacks that have not run.
@@ -157,6 +159,12 @@ impl<'a> TaskEntry<'a> {
     pub(super) fn is_guarded(&mut self) -> bool {
         let region = self.details().and_then(|details| details.region.as_ref());
         region.is_some_and(|region| region.is_guarded())
+    }
+
+    /// Returns true if the key is in the ready deque because of a cancellation.
+    #[cold]
+    pub(super) fn is_queued_to_end(&mut self) -> bool {
+        self.details().is_some_and(|details| details.is_queued_to_end)
     }
 
     /// Returns the key of the joiner; for a detached task, the number of its failure function.
