@@ -80,11 +80,17 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// Records that a run ends, so that the last turn does not seem to continue.
+    /// Records that a run ends, so that the last turn, or a tick that unwinds, does not seem to
+    /// continue.
     #[cold]
     #[inline(never)]
     fn end_instrumented_run(&self) {
         self.lap.set(None);
+        if let Some(times) = self.core.page.times()
+            && times.is_in_tick()
+        {
+            times.end_tick(self.core.timeline.turn_nanos());
+        }
         // A forked child shares the memory of its parent's tape, and a run there ends at once.
         if self.core.tape.get().is_some() && !self.core.is_forked() {
             self.core.record_loop(self.core.timeline.turn_nanos(), Start::LOOP);

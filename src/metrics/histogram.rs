@@ -115,7 +115,9 @@ impl Histogram {
     /// At most 25 % too long; zero if the histogram is empty. `part` is clamped to 0..=1.
     pub fn quantile(&self, part: f64) -> Duration {
         let count = self.count();
-        let rank = ((count as f64 * part.clamp(0.0, 1.0)).ceil() as u64).clamp(1, count.max(1));
+        // A little less, because the product may be rounded up: 0.55 of 100 is 55.
+        let rank = count as f64 * part.clamp(0.0, 1.0) * (1.0 - f64::EPSILON);
+        let rank = (rank.ceil() as u64).clamp(1, count.max(1));
         let mut seen = 0;
         let found = self.counts.iter().position(|count| {
             seen += count;

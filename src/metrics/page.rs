@@ -196,6 +196,11 @@ impl Times {
         self.awake_since.set(now);
     }
 
+    /// Returns true if a tick has begun and not ended.
+    pub(crate) fn is_in_tick(&self) -> bool {
+        self.awake_since.get() != ASLEEP
+    }
+
     /// Ends a tick.
     pub(crate) fn end_tick(&self, now: u64) {
         self.busy.add(now.saturating_sub(self.awake_since.get()));

@@ -1,6 +1,7 @@
 //! Measured times (docs/contract.md, N3, N4).
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -122,6 +123,43 @@ fn n4_histograms_of_two_loops_are_merged() {
     assert_eq!((both.count(), both.sum(), both.max()), (2, 5 * MS, 4 * MS));
     let median = both.quantile(0.5);
     assert!(MS <= median && median <= MS * 5 / 4, "{median:?}");
+}
+
+/// The product of the fraction and the count is rounded: 0.55 * 100.0 is more than 55.
+#[test]
+fn n4_a_quantile_does_not_count_one_duration_more_than_its_fraction() {
+    for (short, count) in [(55, 100), (7, 100), (7, 25), (14, 50), (9, 10), (1, 3)] {
+        let (mut el, clock) = measuring(SelectorKind::available()[0]);
+        for index in 0..count {
+            let (clock, duration) = (clock.clone(), if index < short { MS } else { 1000 * MS });
+            el.call_soon(move |_, ()| clock.advance(duration));
+        }
+        el.run().unwrap();
+        let part = f64::from(short) / f64::from(count);
+        let durations = el.metrics().call_durations();
+        let [at, above] = [part, part + 0.001].map(|part| durations.quantile(part));
+        assert!(MS <= at && at <= MS * 5 / 4, "{short} of {count}: {at:?}");
+        assert_eq!(above, 1000 * MS, "{short} of {count}");
+    }
+}
+
+/// The time after a panic, until the next run, is not the loop's.
+#[test]
+fn n3_a_tick_that_unwinds_is_busy_until_then() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = measuring(kind);
+        let advance = clock.clone();
+        el.call_soon(move |_, ()| {
+            advance.advance(5 * MS);
+            resume_unwind(Box::new("on purpose"));
+        });
+        let ran = catch_unwind(AssertUnwindSafe(|| el.tick(Some(Duration::ZERO))));
+        assert!(ran.is_err());
+        clock.advance(150 * MS);
+        el.tick(Some(Duration::ZERO)).unwrap();
+        let metrics = el.metrics();
+        assert_eq!((metrics.busy(), metrics.idle()), (5 * MS, Duration::ZERO));
+    });
 }
 
 /// The time of a prepare hook, which runs before the selector is called, is busy.
