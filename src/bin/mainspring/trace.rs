@@ -42,12 +42,25 @@ fn write(
     }
     let path = Path::new(name);
     let failed = |error| Failure::of("cannot write", path.display(), &error);
+    if is_tape(path) {
+        return Err(failed(io::Error::other("the file is a tape")));
+    }
     let mut out = BufWriter::new(File::create(path).map_err(failed)?);
     let written = form(tape, &mut out).and_then(|()| out.flush());
     written.map_err(|error| {
         discard(path, out);
         failed(error)
     })
+}
+
+/// Returns true if the file is a tape, of this version or another. A process that writes to a tape
+/// is killed by SIGBUS when the file becomes shorter (mmap(2)), and the tape of a process that has
+/// ended has no copy.
+fn is_tape(path: &Path) -> bool {
+    match Tape::open(path) {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::Unsupported,
+    }
 }
 
 /// Discards an unfinished trace, which could be taken for a whole one: its file is removed. If

@@ -198,6 +198,27 @@ fn r9_a_trace_that_is_not_complete_is_removed() {
     }
 }
 
+/// The tape may be the file of a process that runs, which a shorter file would kill.
+#[test]
+fn r9_no_trace_replaces_a_tape() {
+    let (path, other) = (Temporary::new("kept"), Temporary::new("newer"));
+    let linked = Temporary::new("name-of-kept");
+    record(&path);
+    std::os::unix::fs::symlink(&path.0, &linked.0).unwrap();
+    let mut newer = WHOLE.clone();
+    newer[0] ^= 1; // the version
+    fs::write(&other.0, &newer).unwrap();
+    let before = fs::read(&path.0).unwrap();
+    for to in [&path, &linked, &other] {
+        for option in ["--svg", "--perfetto", "--chrome"] {
+            let expected = format!("mainspring: cannot write {}: the file is a tape\n", to.text());
+            let ended = run(&["trace", path.text(), option, to.text()]);
+            assert_eq!(ended, (1, String::new(), expected), "{option}");
+        }
+    }
+    assert!(fs::read(&path.0).unwrap() == before && fs::read(&other.0).unwrap() == newer);
+}
+
 #[test]
 fn r9_wrong_arguments_print_the_usage() {
     let wrong: [(&[&str], &str); 13] = [
