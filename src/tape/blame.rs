@@ -113,8 +113,8 @@ impl Tape {
     /// el.call_soon(move |_, _| clock.advance(Duration::from_millis(20)));
     /// el.run()?;
     /// let tape = el.tape().unwrap();
-    /// let latest = tape.turns().iter().max_by_key(|turn| turn.lateness()).unwrap();
-    /// let blame = tape.blame_turn(latest.number).unwrap();
+    /// let delayed = tape.turns().iter().max_by_key(|turn| turn.lateness()).unwrap();
+    /// let blame = tape.blame_turn(delayed.number).unwrap();
     /// assert_eq!(blame.parts()[0].time, Duration::from_millis(15));
     /// # Ok::<(), mainspring::Error>(())
     /// ```

@@ -21,7 +21,7 @@ is not disturbed: it may run, hang in a callback, or have been killed.
   ps      the turn that runs, and since when; then the places by their time
   top     the same every second, of the last ten seconds; q ends it
   trace   a picture of the turns: as text, or to the files
-  blame   the ten turns that were latest, and what ran instead; PLACE is a part of their places
+  blame   the ten turns with the longest delays, and what ran instead; PLACE is a part of their places
 
   TAPE    the file of Recorder::black_box; ./4711 for a file that is named like a process
   PID     a process with any recorder, even Recorder::ring (Linux; the same user, or root)
@@ -78,10 +78,9 @@ impl Arguments {
     /// Parses the words after the name of the program. Returns `None` if they request a text, which
     /// is printed.
     pub(crate) fn parse(
-        words: impl Iterator<Item = OsString>,
+        mut words: impl Iterator<Item = OsString>,
     ) -> Result<Option<Arguments>, Failure> {
         let (mut plain, mut options) = (Vec::new(), Options::default());
-        let mut words = words;
         let text = loop {
             let Some(word) = words.next() else { break None };
             match word.to_str() {
@@ -157,7 +156,7 @@ impl Options {
     fn into_arguments(self, plain: Vec<OsString>) -> Result<Arguments, Failure> {
         let mut plain = plain.into_iter();
         let name = plain.next().ok_or_else(|| usage("a command is missing".to_owned()))?;
-        let (command, allowed): (_, &[&str]) = match name.to_str() {
+        let (mut command, allowed): (_, &[&str]) = match name.to_str() {
             Some("ps") => (Command::Ps, &[]),
             Some("top") => (Command::Top { once: self.once }, &["--once"]),
             Some("trace") => (Command::Trace(self.files), &["--svg", "--perfetto", "--chrome"]),
@@ -174,7 +173,6 @@ impl Options {
         if matches!(&command, Command::Trace(files) if files.to_standard_output() > 1) {
             return Err(usage("only one FILE can be -".to_owned()));
         }
-        let mut command = command;
         if let Command::Blame { place } = &mut command {
             *place = plain.next().map(|place| place.to_string_lossy().into_owned());
         }

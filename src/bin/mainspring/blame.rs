@@ -21,15 +21,15 @@ pub(crate) fn run(
     let mut out = BufWriter::new(io::stdout().lock());
     for source in sources {
         let tape = source.read()?;
-        let late = latest(&tape, arguments, place);
+        let late = most_delayed(&tape, arguments, place);
         write(&mut out, &tape, &late, place).map_err(|error| Failure::output(&error))?;
     }
     out.flush().map_err(|error| Failure::output(&error))
 }
 
-/// Returns why the turns were late that were latest, the latest first. `place` is a part of their
-/// places.
-fn latest(tape: &Tape, arguments: &Arguments, place: Option<&str>) -> Vec<Blame> {
+/// Returns why the turns with the longest delays were late, the longest delay first. `place` is a
+/// part of their places.
+fn most_delayed(tape: &Tape, arguments: &Arguments, place: Option<&str>) -> Vec<Blame> {
     let period = arguments.last.map(|time| tape.clone().last(time));
     let turns = period.as_ref().unwrap_or(tape).turns().iter();
     let mut late: Vec<_> = turns

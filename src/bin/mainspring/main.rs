@@ -42,8 +42,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(number) = arguments.tape {
         let count = sources.len();
         let chosen = (1..=count).contains(&number).then(|| sources.swap_remove(number - 1));
-        let text = || format!("there is no tape {number}, only {count}");
-        sources = vec![chosen.ok_or_else(|| Failure::Run(text()))?];
+        let missing = || Failure::Run(format!("there is no tape {number}, only {count}"));
+        sources = vec![chosen.ok_or_else(missing)?];
     }
     match &arguments.command {
         Command::Ps => ps::run(arguments, &sources),

@@ -1,4 +1,4 @@
-//! The places of tapes: files, and the memory of processes.
+//! The sources of tapes: files, and the memory of processes.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -19,11 +19,11 @@ pub(crate) struct Source {
     found: RefCell<Option<Tape>>,
     /// Number of the process, as this process sees it; `None` for the one on the tape.
     pid: Option<u32>,
-    place: Place,
+    storage: Storage,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Storage {
     /// Opened for each reading, because a process that starts again replaces the file.
     Path(PathBuf),
     /// Stays readable after the process has ended.
@@ -52,8 +52,12 @@ impl Source {
             None => {
                 let path = PathBuf::from(argument);
                 let name = path.display().to_string();
-                let source =
-                    Source { name, found: RefCell::default(), pid: None, place: Place::Path(path) };
+                let source = Source {
+                    name,
+                    found: RefCell::default(),
+                    pid: None,
+                    storage: Storage::Path(path),
+                };
                 source.found.replace(Some(source.read()?));
                 Ok(vec![source])
             }
@@ -64,18 +68,18 @@ impl Source {
         if let Some(tape) = self.found.take() {
             return Ok(tape);
         }
-        let tape = match &self.place {
-            Place::Path(path) => Tape::open(path),
-            Place::Open(file) => Tape::read_file(file),
+        let tape = match &self.storage {
+            Storage::Path(path) => Tape::open(path),
+            Storage::Open(file) => Tape::read_file(file),
         };
         tape.map_err(|error| Failure::of("cannot read", &self.name, &error))
     }
 
     /// Returns the state of the process that writes `tape`.
     pub(crate) fn state(&self, tape: &Tape) -> State {
-        let metadata = match &self.place {
-            Place::Path(path) => fs::metadata(path),
-            Place::Open(file) => file.metadata(),
+        let metadata = match &self.storage {
+            Storage::Path(path) => fs::metadata(path),
+            Storage::Open(file) => file.metadata(),
         };
         let Ok(metadata) = metadata else { return State::Unknown };
         let pid = self.pid.unwrap_or(tape.process());
@@ -171,7 +175,7 @@ fn tapes_of(pid: u32) -> io::Result<Vec<(Source, bool)>> {
         let is_own = found.as_ref().is_none_or(|tape| tape.process() == pid);
         // Only that of the first: a million turns take more than 100 MB.
         let found = RefCell::new(found.filter(|_| tapes.is_empty()));
-        tapes.push((Source { name, found, pid: Some(pid), place: Place::Open(file) }, is_own));
+        tapes.push((Source { name, found, pid: Some(pid), storage: Storage::Open(file) }, is_own));
     }
     Ok(tapes)
 }

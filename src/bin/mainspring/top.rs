@@ -12,6 +12,7 @@ use super::ps::write_separator;
 use super::source::Source;
 use super::summary::Summary;
 
+/// Period of the table, by default.
 const PERIOD: Duration = Duration::from_secs(10);
 const REFRESH: Duration = Duration::from_secs(1);
 
