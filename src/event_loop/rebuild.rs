@@ -1,23 +1,23 @@
-//! Rebuilding the kernel's table, and what happens if that fails.
+//! Rebuilding the kernel object of the selector, and what happens if that fails.
 
 use super::loop_core::LoopCore;
 use crate::error::{Error, Result};
 use crate::watchers::{internal_token, wakeup_bit};
 
-/// Pending wakeup of a tick that must rebuild the kernel's table.
+/// Pending wakeup of a tick that must rebuild the kernel object.
 pub(super) const REBUILD: u16 = wakeup_bit(internal_token(15));
 
 impl LoopCore {
-    /// Rebuilds the kernel's table from the registrations of the loop, to end events that find no
-    /// callback.
+    /// Rebuilds the selector's kernel object from the registrations of the loop, to end events that
+    /// find no callback.
     ///
-    /// Without a free descriptor the old table stays. The next event that finds no callback then
+    /// Without a free descriptor the old one stays. The next event that finds no callback then
     /// requests a rebuild again. Such events keep the loop from sleeping, but all others are
     /// served.
     ///
     /// # Errors
     ///
-    /// [`Error::Select`] if the new table is incomplete. The next tick does not sleep, and rebuilds
+    /// [`Error::Select`] if the new one is incomplete. The next tick does not sleep, and rebuilds
     /// it.
     #[cold]
     pub(super) fn rebuild(&self) -> Result<()> {

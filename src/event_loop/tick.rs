@@ -183,19 +183,19 @@ impl<S> EventLoop<S> {
             core.watchers.borrow().feed(&self.events, &mut ready, &core.page);
         drop(ready);
         core.agenda.add_wakeups(wakeups);
-        if unknown_tokens || core.take_unknown_key() && self.has_unknown_keys() {
+        if unknown_tokens || core.take_unknown_key() && self.must_rebuild() {
             core.rebuild()?;
         }
         Ok(())
     }
 
-    /// Returns true if the selector reported a key that no callback owns, or if the kernel's table
+    /// Returns true if the selector reported a key that no callback owns, or if the kernel object
     /// is incomplete.
     ///
     /// A single miss is harmless: an earlier callback of the batch has removed the owner. A
     /// repeated one means that the kernel still holds a registration that the loop does not have.
     #[cold]
-    fn has_unknown_keys(&self) -> bool {
+    fn must_rebuild(&self) -> bool {
         let Shared { callbacks, tasks, .. } = &*self.handle.shared;
         let is_incomplete = self.core.agenda.is_wakeup_pending(REBUILD);
         is_incomplete

@@ -105,12 +105,13 @@ impl Reason {
     }
 }
 
-/// Bits of a lateness that are not its exponent: it is exact to two millionths.
+/// Bits of a lateness that are not its exponent: it is accurate to four millionths.
 const MANTISSA_BITS: u32 = 19;
 /// Stands for an unknown lateness.
 const UNKNOWN: u32 = VALUE_MASK as u32;
 
-/// Returns the value of a record for a lateness in nanoseconds. It is capped at ten days.
+/// Returns the value of a record for a lateness in nanoseconds. It is capped at
+/// six and a half days (2^49 ns).
 #[inline]
 fn pack_lateness(nanos: u64) -> u32 {
     let exponent = (u64::BITS - nanos.leading_zeros()).saturating_sub(MANTISSA_BITS);
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn e1_a_lateness_is_stored_to_two_millionths() {
+    fn e1_a_lateness_is_stored_to_four_millionths() {
         let times = (0..50).flat_map(|power| [1_u64 << power, (1 << power) - 1, 3 << power >> 1]);
         for nanos in times.filter(|nanos| *nanos < 1 << 49) {
             let read = unpack_lateness(pack_lateness(nanos)).unwrap();

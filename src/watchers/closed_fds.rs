@@ -24,9 +24,9 @@ impl Watchers {
     /// Returns true if the entry's fd was closed and its number belongs to another file now. Its
     /// callbacks then get `INVALID`.
     ///
-    /// We register the fd again: if that succeeds, the kernel had forgotten it. (`reregister` would
+    /// Registers the fd again: if that succeeds, the kernel had forgotten it. (`reregister` would
     /// re-arm a oneshot.) Kernels that keep closed fds have already reported it.
-    pub(super) fn was_reused(&mut self, index: u32, ready: &mut ReadyDeque) -> bool {
+    pub(super) fn detect_reuse(&mut self, index: u32, ready: &mut ReadyDeque) -> bool {
         let WatcherEntry { fd, token, registered, mode, unregistered, .. } = *self.entry(index);
         if self.is_incomplete {
             return false; // A rebuild finds it.

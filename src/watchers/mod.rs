@@ -121,7 +121,7 @@ impl Watchers {
         let index = self.fd_index.get(fd).filter(|index| !self.is_known_lost(*index));
         let index = match index.map(|index| (index, self.check_free(index, registration.role))) {
             Some((index, Ok(()))) => index,
-            Some((index, Err(taken))) if !self.was_reused(index, ready) => return Err(taken),
+            Some((index, Err(taken))) if !self.detect_reuse(index, ready) => return Err(taken),
             _ => self.allocate(fd, registration.mode),
         };
         let registered = self.insert(index, registration).or_else(|error| {
@@ -176,7 +176,7 @@ impl Watchers {
             return;
         }
         let (fd, generation, capacity) = (*fd, *generation, self.entries.capacity());
-        // Does nothing if a newer entry has the number, see `was_reused`.
+        // Does nothing if a newer entry has the number, see `detect_reuse`.
         self.fd_index.remove(fd, index);
         self.entries.remove(index, generation);
         if self.entries.capacity() < capacity {

@@ -19,8 +19,9 @@ impl Watchers {
     ///
     /// # Errors
     ///
-    /// If no kernel object can be created, nothing has changed. If it refuses a registration for
-    /// lack of memory, it [is incomplete](Watchers::is_incomplete) until another rebuild succeeds.
+    /// If no kernel object can be created, nothing has changed. If the new one refuses a
+    /// registration for lack of room, it [is incomplete](Watchers::is_incomplete) until another
+    /// rebuild succeeds.
     pub(crate) fn rebuild(&mut self, ready: &mut ReadyDeque) -> io::Result<()> {
         self.selector.reset()?;
         self.is_incomplete = true;
