@@ -1,8 +1,9 @@
-//! The data that a diagnosis compares with previous calls.
+//! The data that a diagnosis compares with previous diagnoses.
 //!
 //! From the first diagnosis on, every 64th tick takes a sample: which tasks and closures are queued
-//! before the selector is called. This tick or the next one is checked: which timers and tasks run,
-//! and is each sampled descriptor as ready after a call of its callback as before?
+//! before the selector is called. The calls of this tick or of the next one are sampled as well:
+//! which timers and tasks run, and is each descriptor as ready after a call of its callback as
+//! before?
 
 use std::collections::HashMap;
 use std::os::fd::RawFd;
@@ -19,7 +20,7 @@ use crate::snapshot::{EntryKind, PlaceCount};
 
 /// Ticks between two samples.
 pub(crate) const TICKS_PER_SAMPLE: u64 = 64;
-/// Samples, and checked calls of a descriptor, that are needed for a flag.
+/// Samples, and sampled calls of a descriptor's callback, that are needed for a flag.
 const ENOUGH: u32 = 15;
 /// Descriptors that are sampled, and queued keys that are kept: a busy loop has few.
 const MAX_SAMPLED: usize = 16;
@@ -27,8 +28,8 @@ const MAX_SAMPLED: usize = 16;
 const IDLE_TICK: Duration = Duration::from_micros(50);
 /// Minimum time for which a reader must have been paused.
 const PAUSED: Duration = Duration::from_secs(10);
-/// Calls in which a place must have grown, and the smallest growth in all of them.
-const GROWN_CALLS: u32 = 4;
+/// Diagnoses in a row in which a place must have grown, and the smallest growth in all of them.
+const GROWN_DIAGNOSES: u32 = 4;
 const GROWTH: usize = 100;
 /// Number of its delays for which a timer must have been armed, and the least time for that.
 const DELAYS: u32 = 100;
@@ -42,22 +43,22 @@ pub(crate) enum Spinner {
     Timer(&'static Location<'static>),
 }
 
-/// A descriptor that a callback watches in the mode level.
+/// A descriptor that a callback watches.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Descriptor {
     pub(crate) key: Key,
     pub(crate) fd: RawFd,
     /// Calls of the callback when the samples began.
     pub(crate) runs: u64,
-    /// Number of calls that were checked.
-    checked: u32,
-    /// True if no checked call has taken input.
+    /// Number of calls that were sampled.
+    sampled_calls: u32,
+    /// True if no sampled call has taken input.
     is_undrained: bool,
 }
 
 impl Descriptor {
     pub(crate) fn new(key: Key, fd: RawFd, runs: u64) -> Descriptor {
-        Descriptor { key, fd, runs, checked: 0, is_undrained: true }
+        Descriptor { key, fd, runs, sampled_calls: 0, is_undrained: true }
     }
 
     fn unread(&self) -> Option<usize> {
@@ -65,20 +66,20 @@ impl Descriptor {
     }
 }
 
-/// Data of previous calls.
+/// Data of previous diagnoses.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     samples: u32,
     /// Tasks and closures that all samples have found.
     queued: Vec<Spinner>,
-    checked_ticks: u32,
-    /// Timers and tasks that have run in the tick that is checked, and in all of them.
+    sampled_ticks: u32,
+    /// Timers and tasks that have run in the tick that is sampled now, and in all sampled ticks.
     running: Vec<Spinner>,
     ran: Vec<Spinner>,
     descriptors: Vec<Descriptor>,
-    /// Time and numbers at the last call.
+    /// Time and numbers at the last diagnosis.
     pub(crate) began: Option<Numbers>,
-    /// Durations of calls that were measured before the last call.
+    /// Durations of calls that were measured before the last diagnosis.
     pub(crate) durations: Histogram,
     /// Paused readers: their calls, and when they were first found.
     paused: HashMap<Key, (u64, Duration)>,
@@ -104,8 +105,8 @@ pub(crate) struct Numbers {
 struct Growth {
     first: usize,
     last: usize,
-    /// Calls in a row in which it has grown.
-    calls: u32,
+    /// Diagnoses in a row in which it has grown.
+    diagnoses: u32,
 }
 
 impl History {
@@ -115,17 +116,17 @@ impl History {
         keep_common(&mut self.queued, queued, &mut self.samples);
     }
 
-    /// Notes that a timer or a task runs in the tick that is checked.
+    /// Notes that a timer or a task runs in a sampled tick.
     pub(crate) fn note_run(&mut self, spinner: Spinner) {
         if self.running.len() < MAX_SAMPLED {
             self.running.push(spinner);
         }
     }
 
-    /// Ends the tick that is checked.
+    /// Ends a sampled tick.
     pub(crate) fn end_tick(&mut self) {
         let running = std::mem::take(&mut self.running);
-        keep_common(&mut self.ran, running, &mut self.checked_ticks);
+        keep_common(&mut self.ran, running, &mut self.sampled_ticks);
     }
 
     /// Returns the amount of unread input before a call of the callback `key`, if it is sampled and
@@ -138,13 +139,13 @@ impl History {
     pub(crate) fn end_call(&mut self, key: Key, before: usize) {
         let called = self.descriptors.iter_mut().find(|descriptor| descriptor.key == key);
         if let Some(descriptor) = called {
-            descriptor.checked += 1;
+            descriptor.sampled_calls += 1;
             let is_same = descriptor.unread() >= Some(before) && is_ready(descriptor.fd, false);
             descriptor.is_undrained &= is_same;
         }
     }
 
-    /// Returns true if enough samples were taken since the last call.
+    /// Returns true if enough samples were taken since the last diagnosis.
     pub(crate) fn is_sampled(&self) -> bool {
         self.samples >= ENOUGH
     }
@@ -153,12 +154,12 @@ impl History {
     pub(crate) fn begin(&mut self, now: Numbers, mut descriptors: Vec<Descriptor>) {
         descriptors.sort_by_key(|descriptor| std::cmp::Reverse(descriptor.runs));
         descriptors.truncate(MAX_SAMPLED);
-        (self.samples, self.checked_ticks, self.began) = (0, 0, Some(now));
+        (self.samples, self.sampled_ticks, self.began) = (0, 0, Some(now));
         self.descriptors = descriptors;
     }
 
     /// Returns the tasks and closures that were queued in each sample, and then the timers and
-    /// tasks that ran in each checked tick, if the ticks were short and next to nothing came from
+    /// tasks that ran in each sampled tick, if the ticks were short and next to nothing came from
     /// outside.
     pub(crate) fn busy(&self, now: Numbers) -> [&[Spinner]; 2] {
         let Some(before) = self.began else { return [&[]; 2] };
@@ -166,7 +167,7 @@ impl History {
         let tick = now.now.saturating_sub(before.now) / u32::try_from(ticks).unwrap_or(u32::MAX);
         let is_spinning = now.from_outside - before.from_outside < ticks / 10 && tick < IDLE_TICK;
         let found = |list, samples| if is_spinning && samples >= ENOUGH { list } else { &[][..] };
-        [found(&self.queued, self.samples), found(&self.ran, self.checked_ticks)]
+        [found(&self.queued, self.samples), found(&self.ran, self.sampled_ticks)]
     }
 
     /// Returns the descriptors that stay ready although their callbacks run. `runs` returns the
@@ -178,8 +179,9 @@ impl History {
     ) -> Vec<(Descriptor, u64)> {
         let Some(before) = self.began.filter(|_| self.is_sampled()) else { return Vec::new() };
         let enough = now.ticks.saturating_sub(before.ticks) / 10 * 9;
-        let is_undrained =
-            |descriptor: &&Descriptor| descriptor.is_undrained && descriptor.checked >= ENOUGH;
+        let is_undrained = |descriptor: &&Descriptor| {
+            descriptor.is_undrained && descriptor.sampled_calls >= ENOUGH
+        };
         let found = self.descriptors.iter().filter(is_undrained);
         let calls = found.filter_map(|descriptor| {
             Some((*descriptor, runs(descriptor.key)?.saturating_sub(descriptor.runs)))
@@ -223,22 +225,22 @@ impl History {
     }
 
     /// Updates the counts by place. Adds a flag for each place that has grown in each of the last
-    /// calls, to at least twice its count.
+    /// diagnoses, to at least twice its count.
     pub(crate) fn grown(&mut self, counts: &[PlaceCount], flags: &mut Vec<Flag>) {
         let before = std::mem::take(&mut self.growth);
         for place in counts {
             let (kind, location, count) = (place.kind(), place.location(), place.count());
-            let fresh = Growth { first: count, last: count, calls: 0 };
+            let fresh = Growth { first: count, last: count, diagnoses: 0 };
             let growth = match before.get(&(kind, location)) {
                 Some(known) if count > known.last => {
-                    Growth { last: count, calls: known.calls + 1, ..*known }
+                    Growth { last: count, diagnoses: known.diagnoses + 1, ..*known }
                 }
                 _ => fresh,
             };
             self.growth.insert((kind, location), growth);
-            let Growth { first, calls, .. } = growth;
-            if calls >= GROWN_CALLS && count >= 2 * first && count - first >= GROWTH {
-                let figures = format!("{count} now, {first} {calls} calls before");
+            let Growth { first, diagnoses, .. } = growth;
+            if diagnoses >= GROWN_DIAGNOSES && count >= 2 * first && count - first >= GROWTH {
+                let figures = format!("{count} now, {first} {diagnoses} calls before");
                 let place = Some(format!("{kind} {}:{}", location.file(), location.line()));
                 flags.push(Flag::new(FlagKind::GrowingPlace, place, figures));
             }

@@ -32,19 +32,20 @@ impl<S> LoopHandle<S> {
     /// It covers the time since the previous call, so call it from a [timer of a minute or
     /// so](crate::guide::debugging_a_stuck_daemon#signs-before-it-hangs). From the first call on,
     /// every 64th tick samples what is queued and up to 16 descriptors; before it, nothing is
-    /// done. A call scans all registrations, with a system call for each listener and each paused
-    /// reader, and the turns of the tape since the previous call, at most the last 16,384.
+    /// sampled. A call scans all registrations, with a system call for each paused reader and, on
+    /// Linux, for each watched descriptor except the connections of callbacks. It also scans the
+    /// turns of the tape since the previous call, at most the last 16,384.
     ///
     /// | flag | needs |
     /// |---|---|
     /// | [`LongCallback`](FlagKind::LongCallback) | a tape; or measured times, which have no place |
     /// | [`BusyLoop`](FlagKind::BusyLoop) | 1024 ticks since the previous call |
-    /// | [`UndrainedDescriptor`](FlagKind::UndrainedDescriptor) | the same, and a watcher of the previous call |
+    /// | [`UndrainedDescriptor`](FlagKind::UndrainedDescriptor) | the same, and a watcher older than that call |
     /// | [`PausedReader`](FlagKind::PausedReader) | a call at least ten seconds earlier |
-    /// | [`GrowingPlace`](FlagKind::GrowingPlace) | growth in four calls, by 100, to twice as many |
+    /// | [`GrowingPlace`](FlagKind::GrowingPlace) | growth in each of four calls: by 100, and to twice as many |
     /// | [`FullAcceptQueue`](FlagKind::FullAcceptQueue) | a TCP listener on Linux |
     /// | [`SlowClock`](FlagKind::SlowClock) | |
-    /// | [`UnreachedTimer`](FlagKind::UnreachedTimer), a hint | calls for 100 times its delay |
+    /// | [`UnreachedTimer`](FlagKind::UnreachedTimer), a hint | calls over 100 times its delay, and over a second |
     ///
     /// ```
     /// use mainspring::testing::SimClock;
@@ -83,7 +84,7 @@ impl<S> LoopHandle<S> {
             Flag::new(FlagKind::SlowClock, None, figures)
         }));
         self.diagnose_timers(&mut history, now.now, &mut found);
-        history.begin(now, self.level_descriptors());
+        history.begin(now, self.watched_descriptors());
         core.history.replace(Some(history));
         found
     }
@@ -100,7 +101,7 @@ impl<S> LoopHandle<S> {
             let soon = self.shared.soon.borrow();
             let closures = soon.iter().map(|(_, location)| Spinner::Closure(location));
             history.sample(tasks.chain(closures));
-            // The next tick is checked; this one, if it has other instruments.
+            // The next tick is sampled as well, or this one if it has other instruments.
             core.is_sampling.set(true);
             core.is_instrumented.set(true);
         }
@@ -223,8 +224,8 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// Returns the descriptors that callbacks watch for reading.
-    fn level_descriptors(&self) -> Vec<Descriptor> {
+    /// Returns the descriptors of watchers that are not paused.
+    fn watched_descriptors(&self) -> Vec<Descriptor> {
         let mut descriptors = Vec::new();
         self.for_each_descriptor(|key, fd, source, callback| {
             if matches!(source, Source::Watch(_)) && self.can_be_called(key, source) {
@@ -267,7 +268,7 @@ impl<S> LoopHandle<S> {
 }
 
 impl<S> EventLoop<S> {
-    /// Notes that the timer or the task of a ready key runs in a tick that is checked.
+    /// Notes that the timer or the task of a ready key runs in a sampled tick.
     pub(super) fn note_sampled(&mut self, key: Key) {
         let spinner = match key.is_task_layer() {
             true => Some(Spinner::Task(key)),
@@ -287,7 +288,7 @@ impl<S> EventLoop<S> {
         matches!(entry.source, Source::Timer(_) | Source::Interval(_)).then_some(entry.location)
     }
 
-    /// Runs the callback of a ready key in a tick that is checked.
+    /// Runs the callback of a ready key in a sampled tick.
     pub(super) fn dispatch_sampled(&mut self, ready: Ready, time: Option<u64>) -> bool {
         let core = self.core.clone();
         let before =
@@ -301,7 +302,7 @@ impl<S> EventLoop<S> {
         ran
     }
 
-    /// Ends a tick that is checked.
+    /// Ends a sampled tick.
     pub(super) fn end_sampling(&self) {
         let core = &self.core;
         if core.is_sampling.take() {

@@ -170,7 +170,8 @@ impl<S> EventLoop<S> {
         true
     }
 
-    /// Passes the current time to `run`, measures its own time, and reports it if it is slow.
+    /// Passes the current time to `run`, measures how long `run` takes, and reports it if it is
+    /// slow.
     #[inline(always)]
     fn timed<T>(&mut self, ready: Ready, run: impl FnOnce(&mut Self, Option<u64>) -> T) -> T {
         if !self.is_timed() {

@@ -100,12 +100,12 @@ pub(crate) struct LoopCore {
     pub(crate) page: Arc<Page>,
     /// True if the clock is read around each call: for slow calls, numbers, or the tape.
     pub(crate) is_timed: Cell<bool>,
-    /// True if calls are timed, or the lines where tasks wait are kept.
+    /// True if calls are timed, the lines where tasks wait are kept, or the tick is sampled.
     pub(crate) is_instrumented: Cell<bool>,
     /// The tape, if turns are recorded.
     pub(crate) tape: OnceCell<Recording>,
     pub(crate) heartbeat: RefCell<Option<Heartbeat>>,
-    /// True in a tick that checks calls for the next diagnosis.
+    /// True in a sampled tick, which observes calls for the next diagnosis.
     pub(crate) is_sampling: Cell<bool>,
     /// Data of the last diagnosis; `None` before the first one.
     pub(crate) history: RefCell<Option<History>>,

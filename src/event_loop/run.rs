@@ -32,7 +32,8 @@ impl<S> EventLoop<S> {
     ///
     /// [`Error::Closed`]; [`Error::Forked`] in a child before
     /// [`after_fork_child`](crate::LoopHandle::after_fork_child); [`Error::Select`] if the selector
-    /// has become unusable.
+    /// has become unusable; [`Error::Panicked`] if a custom selector or clock has panicked, under
+    /// [`PanicPolicy::Report`].
     pub fn run_forever(&mut self) -> Result<()> {
         let _running = self.enter();
         self.contained(|el| {
