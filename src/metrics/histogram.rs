@@ -28,8 +28,8 @@ fn end_of(bucket: usize) -> u64 {
         return bucket as u64;
     }
     let (power, part) = (bucket / PARTS + 1, bucket % PARTS);
-    let begin = u128::from(PARTS as u64 + part as u64 + 1) << (power - 2);
-    u64::try_from(begin - 1).unwrap_or(u64::MAX)
+    let next_begin = u128::from(PARTS as u64 + part as u64 + 1) << (power - 2);
+    u64::try_from(next_begin - 1).unwrap_or(u64::MAX)
 }
 
 /// A histogram that the loop writes and other threads read.
@@ -115,7 +115,7 @@ impl Histogram {
     /// At most 25 % too long; zero if the histogram is empty. `part` is clamped to 0..=1.
     pub fn quantile(&self, part: f64) -> Duration {
         let count = self.count();
-        // A little less, because the product may be rounded up: 0.55 of 100 is 55.
+        // A little less, because the product may be rounded up: `0.55 * 100.0` is more than 55.
         let rank = count as f64 * part.clamp(0.0, 1.0) * (1.0 - f64::EPSILON);
         let rank = (rank.ceil() as u64).clamp(1, count.max(1));
         let mut seen = 0;
@@ -137,7 +137,7 @@ impl Histogram {
     }
 
     /// Returns the durations that were added after `before`, an earlier copy of this histogram. The
-    /// longest one is at most 25 % too short, unless it is longer than all before.
+    /// longest one is exact if it is longer than all before, and otherwise at most 25 % too short.
     pub(crate) fn since(mut self, before: &Histogram) -> Histogram {
         for (count, earlier) in self.counts.iter_mut().zip(&before.counts) {
             *count -= earlier;

@@ -187,7 +187,7 @@ impl Metrics {
         self.page.turns(kind)
     }
 
-    /// Returns the time that the loop has spent outside of the selector.
+    /// Returns the time that the loop has spent in ticks, outside of the selector.
     pub fn busy(&self) -> Duration {
         Duration::from_nanos(self.page.busy())
     }

@@ -12,11 +12,11 @@ use crate::handle::Handle;
 
 /// Returns the snapshot as JSON on one line.
 pub(super) fn write(snapshot: &Snapshot) -> String {
-    let handles = snapshot.entries.iter().zip(0..);
-    let indices = handles.filter_map(|(entry, index)| Some((entry.handle?, index))).collect();
+    let numbered = snapshot.entries.iter().zip(0..);
+    let indices = numbered.filter_map(|(entry, index)| Some((entry.handle?, index))).collect();
     let mut json = Json { indices, ..Json::default() };
     json.object(|json| {
-        json.number("tick", snapshot.tick);
+        json.raw("tick", snapshot.tick);
         json.array("entries", &snapshot.entries, |json, entry| json.entry(entry));
     });
     json.text
@@ -67,8 +67,8 @@ impl Json {
         self.push(':');
     }
 
-    /// Writes a field with the value as it is: a number, `true`, or `false`.
-    fn number(&mut self, name: &str, value: impl Display) {
+    /// Writes a field with the value as it is: a number, `true`, `false` or `null`.
+    fn raw(&mut self, name: &str, value: impl Display) {
         self.name(name);
         self.push(value);
     }
@@ -79,45 +79,45 @@ impl Json {
     }
 
     fn seconds(&mut self, name: &str, time: Duration) {
-        self.number(name, time.as_secs_f64());
+        self.raw(name, time.as_secs_f64());
     }
 
     fn entry(&mut self, entry: &Entry) {
         self.object(|json| {
             json.string("kind", entry.kind);
             json.string("state", entry.state);
-            json.number("foreground", entry.is_foreground);
-            json.number("keeps_alive", entry.keeps_alive);
+            json.raw("foreground", entry.is_foreground);
+            json.raw("keeps_alive", entry.keeps_alive);
             optional(entry.name.as_deref(), |value| json.string("name", value));
             if let Some(location) = entry.location {
                 json.place(location);
             }
-            optional(entry.age, |value| json.number("age", value));
-            optional(entry.runs, |value| json.number("runs", value));
-            optional(entry.parent, |value| json.number("parent", value));
+            optional(entry.age, |value| json.raw("age", value));
+            optional(entry.runs, |value| json.raw("runs", value));
+            optional(entry.parent, |value| json.raw("parent", value));
             optional(entry.details.as_deref(), |value| json.details(entry.kind, value));
         });
     }
 
     fn details(&mut self, kind: EntryKind, details: &Details) {
-        optional(details.fd, |value| self.number("fd", value));
+        optional(details.fd, |value| self.raw("fd", value));
         optional(details.file, |value| self.string("file_type", value));
         optional(details.interest, |value| self.string("interest", Directions(value)));
         optional(details.address.as_ref(), |value| self.string("address", value));
         optional(details.peer.as_ref(), |value| self.string("peer", value));
-        optional(details.queued, |value| self.number("queued", value));
-        optional(details.connections, |value| self.number("connections", value));
+        optional(details.queued, |value| self.raw("queued", value));
+        optional(details.connections, |value| self.raw("connections", value));
         optional(details.due_in, |value| self.seconds("due_in", value));
         optional(details.period, |value| self.seconds("period", value));
         optional(details.running_for, |value| self.seconds("running_for", value));
         optional(details.signal, |value| self.string("signal", value));
-        optional(details.pid, |value| self.number("pid", value));
+        optional(details.pid, |value| self.raw("pid", value));
         optional(details.stage, |value| self.string("stage", value));
-        optional(details.count, |value| self.number("count", value));
+        optional(details.count, |value| self.raw("count", value));
         if kind == EntryKind::Task {
             self.array("waits", &details.waits, Json::wait);
             self.array("awaits", &details.awaits, Json::awaited);
-            optional(details.waiting_since, |value| self.number("waiting_since", value));
+            optional(details.waiting_since, |value| self.raw("waiting_since", value));
         }
     }
 
@@ -125,15 +125,15 @@ impl Json {
         self.object(|json| match wait {
             Wait::Time(left) => match left {
                 Some(left) => json.seconds("time", *left),
-                None => json.name_null("time"),
+                None => json.null("time"),
             },
             Wait::Descriptor { fd, interest } => {
-                json.number("fd", fd);
+                json.raw("fd", fd);
                 json.string("interest", Directions(*interest));
             }
             Wait::Task(task) => match json.indices.get(task).copied() {
-                Some(index) => json.number("task", index),
-                None => json.name_null("task"),
+                Some(index) => json.raw("task", index),
+                None => json.null("task"),
             },
         });
     }
@@ -147,12 +147,12 @@ impl Json {
 
     fn place(&mut self, location: &Location<'_>) {
         self.string("file", location.file());
-        self.number("line", location.line());
-        self.number("column", location.column());
+        self.raw("line", location.line());
+        self.raw("column", location.column());
     }
 
-    fn name_null(&mut self, name: &str) {
-        self.number(name, "null");
+    fn null(&mut self, name: &str) {
+        self.raw(name, "null");
     }
 }
 
