@@ -150,6 +150,13 @@ impl History {
         self.samples >= ENOUGH
     }
 
+    /// Notes that the tape begins again, in a forked child.
+    pub(crate) fn forget_turns(&mut self) {
+        if let Some(before) = &mut self.began {
+            before.turns = 0;
+        }
+    }
+
     /// Begins to sample these descriptors.
     pub(crate) fn begin(&mut self, now: Numbers, mut descriptors: Vec<Descriptor>) {
         descriptors.sort_by_key(|descriptor| std::cmp::Reverse(descriptor.runs));

@@ -121,8 +121,7 @@ impl<S> LoopHandle<S> {
         let core = self.core();
         let seen = history.began.map_or(0, |before| before.turns);
         let last_turns = |tape: &Recording| {
-            // The tape of a forked child begins again.
-            let new = tape.count().checked_sub(seen).unwrap_or(LAST_TURNS);
+            let new = tape.count().saturating_sub(seen);
             tape.last_turns(new.min(LAST_TURNS))
         };
         match core.tape.get().and_then(last_turns) {

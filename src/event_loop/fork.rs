@@ -65,6 +65,9 @@ impl<S> LoopHandle<S> {
         if let Some(tape) = core.tape.get() {
             tape.after_fork();
         }
+        if let Some(history) = core.history.borrow_mut().as_mut() {
+            history.forget_turns();
+        }
         core.heartbeat.take(); // It reads the tape of the parent.
         inbox.after_fork();
         tasks.after_fork();

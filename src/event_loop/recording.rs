@@ -16,8 +16,9 @@ use crate::tape::{
 /// # Tape
 impl<S> LoopHandle<S> {
     /// Returns the tape of the last turns, or `None` without a
-    /// [recorder](crate::EventLoopBuilder::record) or a [heartbeat](LoopHandle::heartbeat).
-    /// [`Tape`] has an example.
+    /// [recorder](crate::EventLoopBuilder::record) or a [heartbeat](LoopHandle::heartbeat). A
+    /// forked child does not record in the file of its parent, so it has none after
+    /// [`after_fork_child`](LoopHandle::after_fork_child). [`Tape`] has an example.
     pub fn tape(&self) -> Option<Tape> {
         self.core().tape.get()?.tape()
     }

@@ -126,13 +126,17 @@ impl Recording {
         (!self.is_off.get()).then(|| LiveTape(self.memory.clone()))
     }
 
-    /// Returns the current content of the tape.
+    /// Returns the current content of the tape, unless it is off.
     pub(crate) fn tape(&self) -> Option<Tape> {
         self.last_turns(u64::MAX)
     }
 
-    /// Returns the last turns, at most `limit`.
+    /// Returns the last turns, at most `limit`. `None` if the tape is off: the turns in the file
+    /// are those of the parent.
     pub(crate) fn last_turns(&self, limit: u64) -> Option<Tape> {
+        if self.is_off.get() {
+            return None;
+        }
         Tape::of_words(self.words(), limit, now(), None)
     }
 

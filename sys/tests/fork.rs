@@ -56,6 +56,8 @@ const TESTS: &[(&str, Test)] = &[
     ("r6_a_child_leaves_the_tape_of_its_parent", r6_tape),
     ("r6_the_ring_of_a_child_begins_again", r6_ring),
     ("r6_the_ring_of_a_child_has_the_times_of_its_loop", r6_times),
+    ("e7_a_child_with_more_turns_than_its_parent_looks_at_all_of_them", e7_turns),
+    ("e7_r6_a_child_does_not_take_the_turns_in_a_file_for_its_own", e7_r6_file),
     ("r6_a_parent_that_continues_adds_no_place_to_the_ring_of_a_child", r6_places),
     ("r6_the_ring_of_a_child_is_found_by_the_same_descriptor", r6_found),
     ("r6_a_child_that_cannot_run_leaves_the_tape_of_its_parent", r6_refuses),
@@ -936,6 +938,54 @@ fn r6_times(kind: SelectorKind) {
         let kinds: Vec<_> = el.diagnose().flags().iter().map(|flag| flag.kind()).collect();
         assert_eq!(kinds, [FlagKind::LongCallback], "the turns of the child are new");
     });
+}
+
+/// The child has run more turns than its parent had at its diagnosis, the long one first.
+fn e7_turns(kind: SelectorKind) {
+    let clock = SimClock::new();
+    let builder = EventLoop::builder().selector(kind).clock(clock.clone());
+    let mut el = builder.record(Recorder::ring(256)).build().unwrap();
+    (0..10).for_each(|_| _ = el.call_soon(|_, ()| {}));
+    el.tick(Some(Duration::ZERO)).unwrap();
+    assert!(el.diagnose().is_healthy());
+    in_child(|| {
+        el.after_fork_child().unwrap();
+        el.call_soon(move |_, ()| clock.advance(Duration::from_millis(200)));
+        (0..50).for_each(|_| _ = el.call_soon(|_, ()| {}));
+        el.tick(Some(Duration::ZERO)).unwrap();
+        let kinds = |el: &EventLoop| -> Vec<_> {
+            el.diagnose().flags().iter().map(|flag| flag.kind()).collect()
+        };
+        assert_eq!(kinds(&el), [FlagKind::LongCallback], "the turns of the child are new");
+        assert_eq!(kinds(&el), [], "it is reported once");
+    });
+}
+
+/// Durations that are measured replace the tape.
+fn e7_r6_file(kind: SelectorKind) {
+    let path = std::env::temp_dir().join(format!("mainspring-tape-e7-{}", std::process::id()));
+    let recorder = Recorder::black_box(&path).turns(256);
+    for is_measured in [false, true] {
+        let clock = SimClock::new();
+        let builder = EventLoop::builder().selector(kind).clock(clock.clone()).measure(is_measured);
+        let mut el = builder.record(recorder.clone()).build().unwrap();
+        (0..20).for_each(|_| _ = el.call_soon(|_, ()| {}));
+        el.tick(Some(Duration::ZERO)).unwrap();
+        in_child(|| {
+            el.after_fork_child().unwrap();
+            el.call_soon(move |_, ()| clock.advance(Duration::from_millis(200)));
+            el.tick(Some(Duration::ZERO)).unwrap();
+            assert!(el.tape().is_none(), "the turns of the parent");
+            let found = el.diagnose();
+            let kinds: Vec<_> = found.flags().iter().map(|flag| flag.kind()).collect();
+            assert_eq!(kinds, if is_measured { &[FlagKind::LongCallback][..] } else { &[] });
+            let is_listed = found.unchecked().iter().any(|it| it.starts_with("long callbacks"));
+            assert_eq!(is_listed, !is_measured);
+        });
+        assert!(el.tape().is_some());
+    }
+    std::fs::remove_file(path.with_extension("old")).unwrap();
+    std::fs::remove_file(path).unwrap();
 }
 
 /// The parent runs a callback of a new place before the child begins its ring.
