@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::turn_id::TurnId;
 
-/// One turn of a loop: a callback that ran, a sleep, or the loop's own work between them.
+/// One turn of a loop: a callback that ran, a sleep, or the loop's own work between them. One that
+/// lasts longer than 78 hours is several turns, each but the last of that length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Turn {
@@ -67,7 +68,8 @@ impl Turn {
 #[repr(u8)]
 pub enum TurnKind {
     /// The loop's own work between two callbacks, including calls of the selector that do not
-    /// sleep.
+    /// sleep. Between two runs, it is the time outside of the loop; if [another loop drives this
+    /// one](crate::guide::inside_another_loop), that includes the sleep of the other loop.
     Loop,
     /// A call of the selector that sleeps unless an event is pending.
     Sleep,
