@@ -72,7 +72,7 @@ impl<S> LoopHandle<S> {
         self.diagnose_calls(&mut history, &mut found);
         if !history.is_sampled() {
             found.unchecked.push(
-                "busy loops and undrained descriptors: fewer than 1024 ticks since the call before",
+                "busy loops and undrained descriptors: no earlier call, or fewer than 1024 ticks since",
             );
         }
         self.diagnose_spinning(&history, now, &mut found);
