@@ -80,7 +80,7 @@ fn e9_a_place_that_grows_in_each_call_is_found() {
         }
         let diagnosis = el.diagnose();
         assert!(is_only(&diagnosis, FlagKind::GrowingPlace, file!(), line), "{diagnosis}");
-        assert_eq!(diagnosis.flags()[0].figures(), "200 now, 100 4 calls before");
+        assert_eq!(diagnosis.flags()[0].figures(), "200 now, 100 before the last 4 calls");
     });
 }
 
