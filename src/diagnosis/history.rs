@@ -247,7 +247,7 @@ impl History {
             self.growth.insert((kind, location), growth);
             let Growth { first, diagnoses, .. } = growth;
             if diagnoses >= GROWN_DIAGNOSES && count >= 2 * first && count - first >= GROWTH {
-                let figures = format!("{count} now, {first} {diagnoses} calls before");
+                let figures = format!("{count} now, {first} before the last {diagnoses} calls");
                 let place = Some(format!("{kind} {}:{}", location.file(), location.line()));
                 flags.push(Flag::new(FlagKind::GrowingPlace, place, figures));
             }
