@@ -268,7 +268,7 @@ impl<S> LoopHandle<S> {
 
 impl<S> EventLoop<S> {
     /// Notes that the timer or the task of a ready key runs in a sampled tick.
-    pub(super) fn note_sampled(&mut self, key: Key) {
+    pub(super) fn note_sampled(&self, key: Key) {
         let spinner = match key.is_task_layer() {
             true => Some(Spinner::Task(key)),
             false => self.timer_line(key).map(Spinner::Timer),

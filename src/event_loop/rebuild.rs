@@ -4,8 +4,8 @@ use super::loop_core::LoopCore;
 use crate::error::{Error, Result};
 use crate::watchers::{internal_token, wakeup_bit};
 
-/// Pending wakeup of a tick that must rebuild the kernel object.
-pub(super) const REBUILD: u16 = wakeup_bit(internal_token(15));
+/// Pending while the kernel object is incomplete, so that the next tick does not sleep.
+const REBUILD: u16 = wakeup_bit(internal_token(15));
 
 impl LoopCore {
     /// Rebuilds the selector's kernel object from the registrations of the loop, to end events that

@@ -9,7 +9,6 @@ use super::EventLoop;
 use super::clock_timers::CLOCK_WAKEUPS;
 use super::loop_core::{CHILDREN, INBOX, SIGNALS};
 use super::loop_handle::Shared;
-use super::rebuild::REBUILD;
 use super::source::Hook;
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -197,7 +196,7 @@ impl<S> EventLoop<S> {
     #[cold]
     fn must_rebuild(&self) -> bool {
         let Shared { callbacks, tasks, .. } = &*self.handle.shared;
-        let is_incomplete = self.core.agenda.is_wakeup_pending(REBUILD);
+        let is_incomplete = self.core.watchers.borrow().is_incomplete();
         is_incomplete
             || Watchers::has_unknown_keys(&self.events, |key| match key.is_task_layer() {
                 true => tasks.is_watching(key),
